@@ -1,0 +1,149 @@
+"""Configurations of the GlobalPointer models: the encoder's own fields plus those of the span head."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import BertConfig
+
+
+_LABEL_FIELDS = ("labels", "id2label", "label2id", "num_labels")
+
+
+@dataclass(kw_only=True)
+class GlobalPointerConfigMixin:
+    """Fields of the span head, shared by every GlobalPointer configuration.
+
+    Entity types are `id2label` / `label2id`, without "O" and without BIO prefixes; `labels=["PER", "LOC"]` is the short
+    way to give them. A configuration without entity types has `num_labels == 0`, and no model can be built from it.
+
+    Args:
+        head_size (`int`, *optional*, defaults to 64):
+            Dimension d of the query and key vectors (eq. 2-3 of the paper). Even, where `use_rope` is on.
+        use_rope (`bool`, *optional*, defaults to `True`):
+            Whether queries and keys are rotated by their position (eq. 5).
+        rope_theta (`float`, *optional*, defaults to 10000.0):
+            Base period of the rotary embedding.
+        span_loss (`str`, *optional*, defaults to `"class_imbalance"`):
+            `"class_imbalance"` (eq. 11, 13) or `"bce"` (binary cross-entropy over all spans, for the ablation).
+        score_threshold (`float`, *optional*, defaults to 0.0):
+            s_TH of eq. 10-11: a span is predicted where its score is greater.
+        thresholds (`dict[str, float]`, *optional*):
+            Probability in (0, 1) per label above which a span is predicted, where it is not 0.5, which is `score_threshold`.
+        head_dropout (`float`, *optional*, defaults to 0.1):
+            Dropout on the encoder's hidden states before the head.
+        max_spans (`int`, *optional*, defaults to 1024):
+            The most spans that are kept of one sequence in evaluation and in the pipeline: the best ones.
+        labels (`Sequence[str]`, *optional*):
+            Entity types in order; stored as `id2label` and `label2id`.
+    """
+
+    head_size: int = 64
+    use_rope: bool = True
+    rope_theta: float | int = 10000.0
+    span_loss: Literal["class_imbalance", "bce"] = "class_imbalance"
+    score_threshold: float | int = 0.0
+    thresholds: dict[str, float] | None = None
+    head_dropout: float | int = 0.1
+    max_spans: int = 1024
+
+    def __post_init__(self, labels: Sequence[str] | None = None, **kwargs: Any) -> None:
+        if labels is not None:
+            if self.id2label is not None:
+                raise ValueError("Give the entity types once: either `labels` or `id2label`, not both.")
+            self.id2label = dict(enumerate(labels))
+        elif self.id2label is None and self.label2id is not None:
+            self.id2label = {index: label for label, index in self.label2id.items()}
+        if self.id2label is not None:
+            # Derived, so that a `label2id` left over from another checkpoint can never disagree with it.
+            self.id2label = {int(index): label for index, label in self.id2label.items()}
+            self.label2id = {label: index for index, label in self.id2label.items()}
+        elif kwargs.get("num_labels") is None:
+            self.id2label, self.label2id = {}, {}
+        super().__post_init__(**kwargs)
+
+    def validate_labels(self) -> None:
+        """Entity types must be distinct, non-empty strings numbered from 0."""
+        if sorted(self.id2label) != list(range(len(self.id2label))):
+            raise ValueError(f"The keys of `id2label` must be 0 to {len(self.id2label) - 1}, got {list(self.id2label)}.")
+        for index, label in self.id2label.items():
+            if not isinstance(label, str) or not label:
+                raise ValueError(f"Entity type {index} must be a non-empty string, got {label!r}.")
+            if self.label2id.get(label) != index:
+                raise ValueError(f"Entity type {label!r} occurs twice in `id2label`, or `label2id` disagrees with it.")
+
+    def validate_span_head(self) -> None:
+        """The numbers of the span head must be ones it can be built and run with."""
+        if self.head_size < 1 or (self.use_rope and self.head_size % 2):
+            raise ValueError(f"`head_size` must be positive, and even with `use_rope`, got {self.head_size}.")
+        if self.rope_theta <= 1:
+            raise ValueError(f"`rope_theta` must be greater than 1, got {self.rope_theta}.")
+        if not 0 <= self.head_dropout < 1:
+            raise ValueError(f"`head_dropout` must be in [0, 1), got {self.head_dropout}.")
+        if self.max_spans < 1:
+            raise ValueError(f"`max_spans` must be at least 1, got {self.max_spans}.")
+
+    def validate_thresholds(self) -> None:
+        """Thresholds are probabilities of known labels."""
+        for label, threshold in (self.thresholds or {}).items():
+            if label not in self.label2id:
+                raise ValueError(f"`thresholds` names {label!r}, which is none of the labels {list(self.label2id)}.")
+            if not 0 < threshold < 1:
+                raise ValueError(f"`thresholds[{label!r}]` must be in (0, 1), got {threshold}.")
+
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Read a configuration file; that of a plain encoder is taken as the start of a new model without labels.
+
+        Raises:
+            ValueError: If the file belongs to a model of another kind.
+        """
+        config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+        model_type = config_dict.get("model_type", cls.model_type)
+        if model_type not in (cls.model_type, cls.encoder_model_type):
+            raise ValueError(
+                f"{pretrained_model_name_or_path} is a checkpoint of type {model_type!r}; {cls.__name__} reads "
+                f"{cls.model_type!r} and plain {cls.encoder_model_type!r} checkpoints."
+            )
+        if model_type == cls.encoder_model_type:
+            # Labels and architecture there belong to whatever task the checkpoint was used for before.
+            config_dict = {k: v for k, v in config_dict.items() if k not in (*_LABEL_FIELDS, "architectures")}
+            config_dict["model_type"] = cls.model_type
+        return config_dict, kwargs
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """As in `PreTrainedConfig`; entity types among `kwargs` replace those of `config_dict` as a whole."""
+        given = {name: kwargs.pop(name) for name in _LABEL_FIELDS if kwargs.get(name) is not None}
+        if given:
+            config_dict = {k: v for k, v in config_dict.items() if k not in _LABEL_FIELDS} | given
+        return super().from_dict(config_dict, **kwargs)
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """As in `PreTrainedConfig`; entity types are always written, also two that bear its default names."""
+        return super().to_diff_dict() | {"id2label": self.id2label, "label2id": self.label2id}
+
+
+@strict
+class BertGlobalPointerConfig(GlobalPointerConfigMixin, BertConfig):
+    """Configuration of [`BertForGlobalPointer`]: `BertConfig` plus the fields of [`GlobalPointerConfigMixin`]."""
+
+    model_type = "bert-global-pointer"
+    encoder_model_type = "bert"
+
+
+@strict
+class BertEfficientGlobalPointerConfig(GlobalPointerConfigMixin, BertConfig):
+    """Configuration of [`BertForEfficientGlobalPointer`].
+
+    Args:
+        span_representation (`str`, *optional*, defaults to `"query_key"`):
+            What the type scores are computed from: `"query_key"`, the shared query and key vectors before rotation
+            (eq. 7), or `"hidden"`, the encoder's hidden states (eq. 6).
+    """
+
+    model_type = "bert-efficient-global-pointer"
+    encoder_model_type = "bert"
+
+    span_representation: Literal["query_key", "hidden"] = "query_key"

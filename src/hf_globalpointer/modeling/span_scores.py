@@ -1,0 +1,155 @@
+"""Scores of all spans of all entity types, kept as factors.
+
+Notation for shapes, here and in the heads and losses: B samples, E entity types, n tokens, d head size, M listed spans,
+K kept spans. A span is a row (type, first token, last token), both tokens included; rows of `PADDING` fill up a batch.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+PADDING = -100
+
+
+class ScoredSpans(NamedTuple):
+    """Spans with their scores, ordered by first token, then the longer first, then type.
+
+    Attributes:
+        spans (`torch.LongTensor` of shape `(B, K, 3)`): Rows (type, first, last), padded with -100.
+        scores (`torch.FloatTensor` of shape `(B, K)`): The score of each row, -inf where it is padding.
+        num_cut (`int`): How many spans over the threshold were left out by `max_spans`.
+    """
+
+    spans: Tensor
+    scores: Tensor
+    num_cut: int
+
+
+@dataclass(frozen=True)
+class SpanScores:
+    """s[a,i,j] = query[h(a),i] . key[h(a),j] + start[a,i] + end[a,j], for all types a and all spans i <= j.
+
+    Covers eq. 4-7 of the paper. With one head per type, h(a) = a; with one shared head, h(a) = 0.
+
+    Args:
+        query (`torch.FloatTensor` of shape `(B, E or 1, n, d)`): Rotated queries, already divided by sqrt(d).
+        key (`torch.FloatTensor` of shape `(B, E or 1, n, d)`): Rotated keys.
+        start (`torch.FloatTensor` of shape `(B, E, n)`, *optional*): What a type adds for its first token.
+        end (`torch.FloatTensor` of shape `(B, E, n)`, *optional*): What a type adds for its last token.
+        mask (`torch.BoolTensor` of shape `(B, n)`): The tokens that may begin or end a span.
+    """
+
+    query: Tensor
+    key: Tensor
+    start: Tensor | None
+    end: Tensor | None
+    mask: Tensor
+
+    @property
+    def num_types(self) -> int:
+        """E, the number of entity types."""
+        return self.query.shape[1] if self.start is None else self.start.shape[1]
+
+    def valid(self) -> Tensor:
+        """Bool `(B, n, n)`: the pairs (i, j) with i <= j whose tokens both may bound a span."""
+        return (self.mask[:, :, None] & self.mask[:, None, :]).triu()
+
+    def dense(self) -> Tensor:
+        """Float `(B, E, n, n)`: the score of every span, -inf where there is no valid span."""
+        scores = self.query @ self.key.transpose(-1, -2)
+        if self.start is not None and self.end is not None:
+            scores = scores + self.start[..., :, None] + self.end[..., None, :]
+        return scores.masked_fill(~self.valid()[:, None], -torch.inf)
+
+    def at(self, spans: Tensor) -> Tensor:
+        """Scores of listed spans.
+
+        Args:
+            spans (`torch.LongTensor` of shape `(B, M, 3)`): Rows (type, first, last), padded with -100.
+
+        Returns:
+            Float `(B, M)`: the score of each row, -inf for padding.
+        """
+        types, first, last = spans.clamp(min=0).unbind(-1)
+        sample = torch.arange(len(spans), device=spans.device)[:, None]
+        head = types if self.query.shape[1] > 1 else torch.zeros_like(types)
+        scores = (self.query[sample, head, first] * self.key[sample, head, last]).sum(-1)
+        if self.start is not None and self.end is not None:
+            scores = scores + self.start[sample, types, first] + self.end[sample, types, last]
+        return scores.masked_fill(spans[..., 0] < 0, -torch.inf)
+
+    def negative_logsumexp(self, positives: Tensor, threshold: float = 0.0) -> Tensor:
+        """log(e^threshold + sum of e^s over the negative spans), the first term of eq. 11.
+
+        Positives are left out of the sum, not subtracted from it, which would lose every digit once they score high.
+
+        Args:
+            positives (`torch.LongTensor` of shape `(B, M, 3)`): The spans left out, padded with -100.
+            threshold (`float`, *optional*, defaults to 0.0): s_TH of eq. 11.
+
+        Returns:
+            Float `(B, E)`.
+        """
+        scores = self._negatives(positives).flatten(2)
+        return torch.cat([scores, scores.new_full((*scores.shape[:2], 1), threshold)], dim=-1).logsumexp(-1)
+
+    def negative_softplus(self, positives: Tensor, threshold: float = 0.0) -> Tensor:
+        """Sum of log(1 + e^(s - threshold)) over the negative spans: their share of the binary cross-entropy.
+
+        Args:
+            positives (`torch.LongTensor` of shape `(B, M, 3)`): The spans left out, padded with -100.
+            threshold (`float`, *optional*, defaults to 0.0): The score at which a span has probability 0.5.
+
+        Returns:
+            Float `(B, E)`.
+        """
+        return torch.nn.functional.softplus(self._negatives(positives) - threshold).sum((-1, -2))
+
+    def above(self, threshold: float | Tensor, max_spans: int | None = None) -> ScoredSpans:
+        """The spans that score higher than a threshold, in a deterministic order.
+
+        Args:
+            threshold (`float` or `torch.FloatTensor` of shape `(E,)`): One threshold, or one for each type.
+            max_spans (`int`, *optional*): Keep no more than this many spans of a sample: those that score highest; of
+                two that score the same, the one that comes first in the order.
+        """
+        n, num_types = self.mask.shape[1], self.num_types
+        scores = self.dense()
+        limits = torch.as_tensor(threshold, dtype=scores.dtype, device=scores.device).expand(num_types)
+        sample, types, first, last = (scores > limits[:, None, None]).nonzero().unbind(-1)
+        values = scores[sample, types, first, last]
+
+        order = (((sample * n + first) * n + (n - 1 - last)) * num_types + types).argsort()
+        if max_spans is not None:
+            best_first = order[values[order].argsort(descending=True, stable=True)]
+            best_first = best_first[sample[best_first].argsort(stable=True)]
+            kept = torch.zeros_like(order, dtype=torch.bool)
+            kept[best_first] = index_in_sample(sample[best_first], len(scores)) < max_spans
+            order = order[kept[order]]
+
+        sample, values = sample[order], values[order]
+        index = index_in_sample(sample, len(scores))
+        most = int(index.max()) + 1 if len(index) else 0
+        spans = sample.new_full((len(scores), most, 3), PADDING)
+        spans[sample, index] = torch.stack([types[order], first[order], last[order]], dim=-1)
+        span_scores = values.new_full((len(scores), most), -torch.inf)
+        span_scores[sample, index] = values
+        return ScoredSpans(spans, span_scores, num_cut=len(types) - len(order))
+
+    def _negatives(self, positives: Tensor) -> Tensor:
+        """Dense scores with -inf in place of the positives."""
+        scores = self.dense()
+        sample, row = (positives[..., 0] >= 0).nonzero(as_tuple=True)
+        types, first, last = positives[sample, row].unbind(-1)
+        is_positive = torch.zeros_like(scores, dtype=torch.bool)
+        is_positive[sample, types, first, last] = True
+        return scores.masked_fill(is_positive, -torch.inf)
+
+
+def index_in_sample(sample: Tensor, num_samples: int) -> Tensor:
+    """For ascending sample numbers `(N,)`: the position of each row among the rows of its sample."""
+    counts = torch.bincount(sample, minlength=num_samples)
+    return torch.arange(len(sample), device=sample.device) - (counts.cumsum(0) - counts)[sample]
