@@ -1,0 +1,49 @@
+"""The form in which texts and their entities travel through the package."""
+
+from dataclasses import dataclass
+
+
+class DataError(ValueError):
+    """Data that cannot be used as it is; the message says which, where, and what to do."""
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Entity:
+    """A typed span of a text: characters `start` to `end`, end exclusive."""
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A text and the set of its entities, which may be nested or overlap; one given twice counts once.
+
+    Args:
+        text (`str`): The text.
+        entities (`tuple[Entity, ...]`, *optional*): Its entities, in any order.
+        id (`str`, *optional*): A name for the example.
+        source (`str`, *optional*): Where it was read, "file:line", for messages.
+
+    Raises:
+        DataError: If an entity is empty or reaches outside the text.
+    """
+
+    text: str
+    entities: tuple[Entity, ...] = ()
+    id: str | None = None
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        for index, entity in enumerate(self.entities):
+            if not 0 <= entity.start < entity.end <= len(self.text):
+                raise DataError(
+                    f"entities[{index}] ({entity.label!r}) has start {entity.start} and end {entity.end}; they must "
+                    f"satisfy 0 <= start < end <= {len(self.text)}, the length of the text in characters."
+                )
+
+    @property
+    def name(self) -> str:
+        """What messages call this example: where it was read, or its id, or how it begins."""
+        return self.source or self.id or repr(self.text[:40])

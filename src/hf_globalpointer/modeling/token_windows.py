@@ -1,0 +1,105 @@
+"""Text to token windows that fit an encoder, with the character span of every token."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_WHITESPACE = np.array([code for code in range(0x3001) if chr(code).isspace()])
+# Tokenizers without a limit say so with a huge number.
+_NO_LIMIT = 1_000_000
+
+
+@dataclass(frozen=True)
+class TokenWindow:
+    """A stretch of one text as an encoder sees it.
+
+    Args:
+        sample (`int`): The position of the text in the batch that was tokenised.
+        inputs (`dict[str, list[int]]`): What the tokenizer returns for the encoder: `input_ids`, `attention_mask`, ...
+        offsets (`np.ndarray` of shape `(n, 2)`): Start and end of each token in characters, without surrounding blanks.
+        span_token_mask (`np.ndarray` of shape `(n,)`): 1 for tokens that may begin or end a span: those that are not
+            special and stand for more than blanks.
+    """
+
+    sample: int
+    inputs: dict[str, list[int]]
+    offsets: NDArray[np.int64]
+    span_token_mask: NDArray[np.int64]
+
+
+def max_tokens(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> int:
+    """The most tokens, special ones included, that tokenizer and encoder both take.
+
+    Raises:
+        ValueError: If neither states a limit.
+    """
+    limits = [tokenizer.model_max_length, config.to_dict().get("max_position_embeddings") or _NO_LIMIT]
+    if min(limits) >= _NO_LIMIT:
+        raise ValueError("Neither tokenizer nor model limits the number of tokens; set `tokenizer.model_max_length`.")
+    return min(limits)
+
+
+def token_windows(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int, stride: int | None = None
+) -> list[TokenWindow]:
+    """Tokenise texts into windows of at most `max_length` tokens; what does not fit goes on in the next window.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`): A fast tokenizer.
+        texts (`Sequence[str]`): The texts.
+        max_length (`int`): The length of a window in tokens, special ones included.
+        stride (`int`, *optional*, defaults to a quarter of `max_length`): The tokens that neighbouring windows share.
+
+    Returns:
+        `list[TokenWindow]`: The windows of the first text in order, then those of the second, and so on; at least one
+        for each text.
+
+    Raises:
+        ValueError: If the tokenizer is not a fast one, or the stride leaves no room in a window.
+    """
+    if not tokenizer.is_fast:
+        raise ValueError(f"{type(tokenizer).__name__} gives no character offsets; use a fast tokenizer.")
+    stride = max_length // 4 if stride is None else stride
+    room = max_length - tokenizer.num_special_tokens_to_add()
+    if not 0 <= stride < room:
+        raise ValueError(f"`stride` must be in 0..{room - 1} for windows of {max_length} tokens, got {stride}.")
+    batch = tokenizer(
+        # The tokenizers cannot take lone surrogates; the replacement character keeps every offset.
+        [_LONE_SURROGATE.sub("\ufffd", text) for text in texts],
+        max_length=max_length,
+        stride=stride,
+        truncation=True,
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+        return_special_tokens_mask=True,
+    )
+    samples = batch.pop("overflow_to_sample_mapping")
+    all_offsets = batch.pop("offset_mapping")
+    specials = batch.pop("special_tokens_mask")
+    windows = []
+    for index, sample in enumerate(samples):
+        offsets = trim_offsets(texts[sample], np.array(all_offsets[index], dtype=np.int64))
+        mask = (np.array(specials[index]) == 0) & (offsets[:, 0] < offsets[:, 1])
+        inputs = {name: values[index] for name, values in batch.items()}
+        windows.append(TokenWindow(sample, inputs, offsets, mask.astype(np.int64)))
+    return windows
+
+
+def trim_offsets(text: str, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Take the blanks off both ends of each token's span `(n, 2)`: some tokenizers count the blank before a word in."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    position = np.arange(len(codes) + 1)
+    blank = np.isin(codes, _WHITESPACE)
+    if not blank.any():
+        return offsets
+    # For each position, the first one from there on, and the last one up to there, that borders no blank.
+    next_word = np.minimum.accumulate(np.where(np.append(blank, False), len(codes), position)[::-1])[::-1]
+    last_word = np.maximum.accumulate(np.where(np.insert(blank, 0, False), 0, position))
+    start = np.minimum(next_word[offsets[:, 0]], offsets[:, 1])
+    return np.stack([start, np.maximum(last_word[offsets[:, 1]], start)], axis=1)

@@ -1,0 +1,30 @@
+"""Make the Auto classes and `pipeline` know the GlobalPointer models."""
+
+from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification
+from transformers.pipelines import PIPELINE_REGISTRY
+
+from .modeling.configuration_global_pointer import BertEfficientGlobalPointerConfig, BertGlobalPointerConfig
+from .modeling.modeling_global_pointer import BertForEfficientGlobalPointer, BertForGlobalPointer
+from .modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
+
+
+TASK = "global-pointer-ner"
+MODELS = {
+    BertGlobalPointerConfig: BertForGlobalPointer,
+    BertEfficientGlobalPointerConfig: BertForEfficientGlobalPointer,
+}
+
+
+def register() -> None:
+    """Register configurations, models and the pipeline task; doing it again changes nothing."""
+    for config_class, model_class in MODELS.items():
+        AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
+        AutoModel.register(config_class, model_class, exist_ok=True)
+        AutoModelForTokenClassification.register(config_class, model_class, exist_ok=True)
+    if TASK not in PIPELINE_REGISTRY.supported_tasks:
+        PIPELINE_REGISTRY.register_pipeline(
+            TASK, GlobalPointerNerPipeline, pt_model=AutoModelForTokenClassification, type="text"
+        )
+        # With this attribute, `save_pretrained` of a pipeline writes its code into the checkpoint, and from then on
+        # `pipeline` demands trust in remote code, although the task is registered here.
+        del GlobalPointerNerPipeline._registered_impl
