@@ -114,7 +114,9 @@ def score_predictions(
     """
     pairs = list(zip(examples, predictions, strict=True))
     gold = (SpanKey(i, e.label, e.start, e.end) for i, (example, _) in enumerate(pairs) for e in example.entities)
-    predicted = (SpanKey(i, p["entity_group"], p["start"], p["end"]) for i, (_, found) in enumerate(pairs) for p in found)
+    predicted = (
+        SpanKey(i, p["entity_group"], p["start"], p["end"]) for i, (_, found) in enumerate(pairs) for p in found
+    )
     return SpanMetrics.from_spans(gold, predicted, labels)
 
 
@@ -149,7 +151,7 @@ class ComputeSpanMetrics:
         if not isinstance(rows, np.ndarray) or rows.ndim != 3 or rows.shape[2] != 3:
             shape = rows.shape if isinstance(rows, np.ndarray) else type(rows).__name__
             raise ValueError(
-                f"Expected span rows of shape (N, K, 3), got {shape}: evaluate with labels and without `output_logits`."
+                f"Expected span rows of shape (N, K, 3), got {shape}; evaluate with labels, without `output_logits`."
             )
         is_span = rows[..., 0] >= 0
         samples = is_span.nonzero()[0].tolist()

@@ -46,7 +46,8 @@ def load_pipeline(model: str) -> GlobalPointerNerPipeline:
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise InputError(f"cannot load the model {model}: the folder holds no config.json; is it a checkpoint?")
     with loading(f"the model {model}"):
-        return pipeline(TASK, model=model)
+        pipe: GlobalPointerNerPipeline = pipeline(TASK, model=model)
+    return pipe
 
 
 def recognise(
@@ -70,7 +71,7 @@ def recognise(
 
 
 def evaluate_examples(pipe: GlobalPointerNerPipeline, examples: list[Example], batch_size: int) -> SpanMetrics:
-    """Strict metrics of a pipeline on labelled texts, in characters: what the tokens cannot express counts as missed."""
+    """Strict metrics of a pipeline on labelled texts, in characters: what tokens cannot express counts as missed."""
     predictions = [entities for _, entities in recognise(pipe, examples, batch_size, total=len(examples))]
     return score_predictions(examples, predictions, labels=pipe.model.config.label2id)
 

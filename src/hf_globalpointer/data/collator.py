@@ -14,8 +14,9 @@ from ..modeling.span_scores import PADDING
 class DataCollatorForGlobalPointer:
     """Pad features into a batch with `labels` `(B, M, 3)`, padded with -100, and `span_token_mask` `(B, n)`.
 
-    Each feature holds what the tokenizer returned and, for training, `labels`: a list of (type, first token, last token),
-    possibly empty. Without a `span_token_mask` of its own, every token of a feature but the special ones may bound a span.
+    Each feature holds what the tokenizer returned and, for training, `labels`: a list of (type, first token, last
+    token), possibly empty. Without a `span_token_mask` of its own, every token of a feature but the special ones may
+    bound a span.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): Pads the features.
@@ -61,10 +62,14 @@ def _pad_labels(features: list[dict[str, Any]]) -> Tensor:
     labels = torch.full((len(features), most, 3), PADDING, dtype=torch.long)
     for index, feature in enumerate(features):
         if "labels" not in feature:
-            raise ValueError(f"Feature {index} of the batch has no `labels` though others have; give it an empty list.")
+            raise ValueError(
+                f"Feature {index} of the batch has no `labels` though others have; give it an empty list."
+            )
         rows = feature["labels"]
         if any(len(row) != 3 for row in rows):
-            raise ValueError(f"`labels` of feature {index} must be (type, first token, last token) triples, got {rows}.")
+            raise ValueError(
+                f"`labels` of feature {index} must be (type, first token, last token) triples, got {rows}."
+            )
         if rows:
             labels[index, : len(rows)] = torch.tensor(rows)
     return labels

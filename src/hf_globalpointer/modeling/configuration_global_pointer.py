@@ -1,22 +1,21 @@
 """Configurations of the GlobalPointer models: the encoder's own fields plus those of the span head."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
-from transformers import BertConfig
+from transformers import BertConfig, PreTrainedConfig
 
 
 _LABEL_FIELDS = ("labels", "id2label", "label2id", "num_labels")
 
 
-@dataclass(kw_only=True)
-class GlobalPointerConfigMixin:
+class GlobalPointerConfigMixin(PreTrainedConfig):
     """Fields of the span head, shared by every GlobalPointer configuration.
 
-    Entity types are `id2label` / `label2id`, without "O" and without BIO prefixes; `labels=["PER", "LOC"]` is the short
-    way to give them. A configuration without entity types has `num_labels == 0`, and no model can be built from it.
+    Entity types are `id2label` / `label2id`, without "O" and without BIO prefixes; `labels=["PER", "LOC"]` is the
+    short way to give them. A configuration without entity types has `num_labels == 0`, and no model can be built
+    from it.
 
     Args:
         head_size (`int`, *optional*, defaults to 64):
@@ -30,7 +29,8 @@ class GlobalPointerConfigMixin:
         score_threshold (`float`, *optional*, defaults to 0.0):
             s_TH of eq. 10-11: a span is predicted where its score is greater.
         thresholds (`dict[str, float]`, *optional*):
-            Probability in (0, 1) per label above which a span is predicted, where it is not 0.5, which is `score_threshold`.
+            Probability in (0, 1) per label above which a span is predicted; for labels not named it is 0.5, which
+            stands for `score_threshold`.
         head_dropout (`float`, *optional*, defaults to 0.1):
             Dropout on the encoder's hidden states before the head.
         max_spans (`int`, *optional*, defaults to 1024):
@@ -48,25 +48,31 @@ class GlobalPointerConfigMixin:
     head_dropout: float | int = 0.1
     max_spans: int = 1024
 
+    encoder_model_type: ClassVar[str]
+
+    # `PreTrainedConfig` hands every argument that is no field to `__post_init__` by name.
     def __post_init__(self, labels: Sequence[str] | None = None, **kwargs: Any) -> None:
+        id2label: dict[int, str] | None = self.id2label
         if labels is not None:
-            if self.id2label is not None:
+            if id2label is not None:
                 raise ValueError("Give the entity types once: either `labels` or `id2label`, not both.")
-            self.id2label = dict(enumerate(labels))
-        elif self.id2label is None and self.label2id is not None:
-            self.id2label = {index: label for label, index in self.label2id.items()}
-        if self.id2label is not None:
-            # Derived, so that a `label2id` left over from another checkpoint can never disagree with it.
-            self.id2label = {int(index): label for index, label in self.id2label.items()}
+            id2label = dict(enumerate(labels))
+        elif id2label is None and self.label2id is not None:
+            id2label = {index: label for label, index in self.label2id.items()}
+        elif id2label is None and kwargs.get("num_labels") is None:
+            id2label = {}
+        if id2label is not None:
+            # Both from one, so that a `label2id` left over from another checkpoint can never disagree.
+            self.id2label = {int(index): label for index, label in id2label.items()}
             self.label2id = {label: index for index, label in self.id2label.items()}
-        elif kwargs.get("num_labels") is None:
-            self.id2label, self.label2id = {}, {}
         super().__post_init__(**kwargs)
 
     def validate_labels(self) -> None:
         """Entity types must be distinct, non-empty strings numbered from 0."""
         if sorted(self.id2label) != list(range(len(self.id2label))):
-            raise ValueError(f"The keys of `id2label` must be 0 to {len(self.id2label) - 1}, got {list(self.id2label)}.")
+            raise ValueError(
+                f"The keys of `id2label` must be 0 to {len(self.id2label) - 1}, got {list(self.id2label)}."
+            )
         for index, label in self.id2label.items():
             if not isinstance(label, str) or not label:
                 raise ValueError(f"Entity type {index} must be a non-empty string, got {label!r}.")
@@ -93,7 +99,9 @@ class GlobalPointerConfigMixin:
                 raise ValueError(f"`thresholds[{label!r}]` must be in (0, 1), got {threshold}.")
 
     @classmethod
-    def get_config_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def get_config_dict(
+        cls, pretrained_model_name_or_path: Any, **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Read a configuration file; that of a plain encoder is taken as the start of a new model without labels.
 
         Raises:
@@ -122,7 +130,7 @@ class GlobalPointerConfigMixin:
 
     def to_diff_dict(self) -> dict[str, Any]:
         """As in `PreTrainedConfig`; entity types are always written, also two that bear its default names."""
-        return super().to_diff_dict() | {"id2label": self.id2label, "label2id": self.label2id}
+        return {**super().to_diff_dict(), "id2label": self.id2label, "label2id": self.label2id}
 
 
 @strict

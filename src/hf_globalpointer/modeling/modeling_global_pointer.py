@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import BertModel, BertPreTrainedModel, PreTrainedConfig
+from transformers import BertModel, BertPreTrainedModel, PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput, can_return_tuple, logging
 
 from .configuration_global_pointer import BertEfficientGlobalPointerConfig, BertGlobalPointerConfig
@@ -111,7 +111,7 @@ class GlobalPointerHead(SpanHead):
     def forward(
         self, hidden_states: Tensor, attention_mask: Tensor | None = None, span_token_mask: Tensor | None = None
     ) -> SpanScores:
-        """Score all spans of hidden states `(B, n, H)`; both masks are `(B, n)`, 1 for tokens that may bound a span."""
+        """Score all spans of hidden states `(B, n, H)`; the masks are `(B, n)`, 1 for tokens that may bound a span."""
         states = self.dense(self.dropout(hidden_states))
         states = states.unflatten(-1, (self.num_types, 2, self.head_size))
         query, key = states.permute(3, 0, 2, 1, 4).unbind(0)
@@ -131,7 +131,7 @@ class EfficientGlobalPointerHead(SpanHead):
     def forward(
         self, hidden_states: Tensor, attention_mask: Tensor | None = None, span_token_mask: Tensor | None = None
     ) -> SpanScores:
-        """Score all spans of hidden states `(B, n, H)`; both masks are `(B, n)`, 1 for tokens that may bound a span."""
+        """Score all spans of hidden states `(B, n, H)`; the masks are `(B, n)`, 1 for tokens that may bound a span."""
         hidden_states = self.dropout(hidden_states)
         states = self.dense_1(hidden_states)
         query, key = states.unsqueeze(1).chunk(2, dim=-1)
@@ -141,7 +141,7 @@ class EfficientGlobalPointerHead(SpanHead):
         return self._scores(query, key, attention_mask, span_token_mask, start, end)
 
 
-class GenericForGlobalPointer:
+class GenericForGlobalPointer(PreTrainedModel):
     """What makes an encoder class a GlobalPointer model; a model class adds only its config, encoder and head."""
 
     head_class: type[SpanHead]

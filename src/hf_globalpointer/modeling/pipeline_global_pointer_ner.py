@@ -15,10 +15,10 @@ from .token_windows import max_tokens, token_windows
 class GlobalPointerNerPipeline(ChunkPipeline):
     """Named-entity recognition with a GlobalPointer model, nested entities included.
 
-    Takes a text or a list of texts of any length (long ones are cut into overlapping windows) and returns for each a list
-    of `{"entity_group", "score", "word", "start", "end"}`, ordered by start, then the longer first, then label. `start` and
-    `end` are characters of the text, `word == text[start:end]`, and `score` is the sigmoid of the span's score less
-    `config.score_threshold`.
+    Takes a text or a list of texts of any length (long ones are cut into overlapping windows) and returns for each a
+    list of `{"entity_group", "score", "word", "start", "end"}`, ordered by start, then the longer first, then label.
+    `start` and `end` are characters of the text, `word == text[start:end]`, and `score` is the sigmoid of the span's
+    score less `config.score_threshold`.
 
     Args:
         threshold (`float` or `dict[str, float]`, *optional*):

@@ -1,7 +1,8 @@
 """Scores of all spans of all entity types, kept as factors.
 
-Notation for shapes, here and in the heads and losses: B samples, E entity types, n tokens, d head size, M listed spans,
-K kept spans. A span is a row (type, first token, last token), both tokens included; rows of `PADDING` fill up a batch.
+Notation for shapes, here and in the heads and losses: B samples, E entity types, n tokens, d head size, M listed
+spans, K kept spans. A span is a row (type, first token, last token), both tokens included; rows of `PADDING` fill up a
+batch.
 """
 
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ class TokenWindow:
     Args:
         sample (`int`): The position of the text in the batch that was tokenised.
         inputs (`dict[str, list[int]]`): What the tokenizer returns for the encoder: `input_ids`, `attention_mask`, ...
-        offsets (`np.ndarray` of shape `(n, 2)`): Start and end of each token in characters, without surrounding blanks.
+        offsets (`np.ndarray` of shape `(n, 2)`): Start and end of each token in characters, blanks around it left out.
         span_token_mask (`np.ndarray` of shape `(n,)`): 1 for tokens that may begin or end a span: those that are not
             special and stand for more than blanks.
     """
@@ -39,7 +39,7 @@ def max_tokens(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> 
     Raises:
         ValueError: If neither states a limit.
     """
-    limits = [tokenizer.model_max_length, config.to_dict().get("max_position_embeddings") or _NO_LIMIT]
+    limits: list[int] = [tokenizer.model_max_length, config.to_dict().get("max_position_embeddings") or _NO_LIMIT]
     if min(limits) >= _NO_LIMIT:
         raise ValueError("Neither tokenizer nor model limits the number of tokens; set `tokenizer.model_max_length`.")
     return min(limits)
@@ -92,7 +92,7 @@ def token_windows(
 
 
 def trim_offsets(text: str, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Take the blanks off both ends of each token's span `(n, 2)`: some tokenizers count the blank before a word in."""
+    """Take the blanks off both ends of each token's span `(n, 2)`: some tokenizers add the blank before a word."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     position = np.arange(len(codes) + 1)
     blank = np.isin(codes, _WHITESPACE)

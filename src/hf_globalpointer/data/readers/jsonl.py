@@ -1,4 +1,4 @@
-"""JSON Lines: `{"id": ..., "text": ..., "entities": [{"start": ..., "end": ..., "label": ...}]}`, one object a line."""
+"""JSON Lines, one object a line: `{"id", "text", "entities": [{"start", "end", "label"}]}`."""
 
 import json
 from collections.abc import Iterator
