@@ -87,6 +87,7 @@ def train(
             per_device_train_batch_size=batch_size,
             per_device_eval_batch_size=2 * batch_size,
             learning_rate=encoder_lr,
+            train_sampling_strategy="group_by_length",
             warmup_steps=0.1,
             eval_strategy="epoch",
             save_strategy="epoch",

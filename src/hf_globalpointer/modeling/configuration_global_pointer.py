@@ -1,6 +1,6 @@
 """Configurations of the GlobalPointer models: the encoder's own fields plus those of the span head."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
@@ -39,6 +39,8 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
             Entity types in order; stored as `id2label` and `label2id`.
     """
 
+    id2label: dict[int, str] | dict[str, str] | None = None
+    label2id: dict[str, int] | None = None
     head_size: int = 64
     use_rope: bool = True
     rope_theta: float | int = 10000.0
@@ -52,31 +54,31 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
 
     # `PreTrainedConfig` hands every argument that is no field to `__post_init__` by name.
     def __post_init__(self, labels: Sequence[str] | None = None, **kwargs: Any) -> None:
-        id2label: dict[int, str] | None = self.id2label
+        id2label: Mapping[Any, str] | None = self.id2label
+        label2id: Mapping[str, int] | None = self.label2id
         if labels is not None:
             if id2label is not None:
                 raise ValueError("Give the entity types once: either `labels` or `id2label`, not both.")
             id2label = dict(enumerate(labels))
-        elif id2label is None and self.label2id is not None:
-            id2label = {index: label for label, index in self.label2id.items()}
+        elif id2label is None and label2id is not None:
+            id2label = {index: label for label, index in label2id.items()}
         elif id2label is None and kwargs.get("num_labels") is None:
             id2label = {}
         if id2label is not None:
             # Both from one, so that a `label2id` left over from another checkpoint can never disagree.
-            self.id2label = {int(index): label for index, label in id2label.items()}
-            self.label2id = {label: index for index, label in self.id2label.items()}
+            id2label = {int(index): label for index, label in id2label.items()}
+            self.id2label, self.label2id = id2label, {label: index for index, label in id2label.items()}
         super().__post_init__(**kwargs)
 
     def validate_labels(self) -> None:
         """Entity types must be distinct, non-empty strings numbered from 0."""
-        if sorted(self.id2label) != list(range(len(self.id2label))):
-            raise ValueError(
-                f"The keys of `id2label` must be 0 to {len(self.id2label) - 1}, got {list(self.id2label)}."
-            )
-        for index, label in self.id2label.items():
+        id2label, label2id = dict(self.id2label or {}), self.label2id or {}
+        if set(id2label) != set(range(len(id2label))):
+            raise ValueError(f"The keys of `id2label` must be 0 to {len(id2label) - 1}, got {list(id2label)}.")
+        for index, label in id2label.items():
             if not isinstance(label, str) or not label:
                 raise ValueError(f"Entity type {index} must be a non-empty string, got {label!r}.")
-            if self.label2id.get(label) != index:
+            if label2id.get(label) != index:
                 raise ValueError(f"Entity type {label!r} occurs twice in `id2label`, or `label2id` disagrees with it.")
 
     def validate_span_head(self) -> None:
@@ -92,9 +94,10 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
 
     def validate_thresholds(self) -> None:
         """Thresholds are probabilities of known labels."""
+        labels = self.label2id or {}
         for label, threshold in (self.thresholds or {}).items():
-            if label not in self.label2id:
-                raise ValueError(f"`thresholds` names {label!r}, which is none of the labels {list(self.label2id)}.")
+            if label not in labels:
+                raise ValueError(f"`thresholds` names {label!r}, which is none of the labels {list(labels)}.")
             if not 0 < threshold < 1:
                 raise ValueError(f"`thresholds[{label!r}]` must be in (0, 1), got {threshold}.")
 
