@@ -49,10 +49,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of initialisation, order and dropout.")] = 42,
 ) -> None:
     """Fine-tune an encoder, keep the epoch with the best dev F1, and write checkpoint and metrics.json."""
-    splits = _read_splits({"train": train, "dev": dev, "test": test})
-    labels = sorted({entity.label for example in splits["train"] for entity in example.entities})
-    if not labels:
-        raise DataError(f"{train}: no example holds an entity; there is nothing to learn.")
+    splits, labels = _read_splits(train, dev, test)
     _check_output(output)
 
     transformers.set_seed(seed)
@@ -122,19 +119,21 @@ def train(
     messages.print(f"Checkpoint and metrics.json are in {output}.", markup=False, highlight=False)
 
 
-def _read_splits(paths: dict[str, Path | None]) -> dict[str, list[Example]]:
-    """Read every split before anything slow begins; labels that training never sees are an error."""
-    splits = {name: list(read_examples(path)) for name, path in paths.items() if path}
-    known = {entity.label for example in splits["train"] for entity in example.entities}
-    for examples in splits.values():
-        for example in examples:
-            for entity in example.entities:
-                if entity.label not in known:
-                    raise DataError(
-                        f"{example.source}: label {entity.label!r} does not occur in the training data "
-                        f"({', '.join(sorted(known))}); correct it, or add training examples of it."
-                    )
-    return splits
+def _read_splits(train: Path, dev: Path, test: Path | None) -> tuple[dict[str, list[Example]], list[str]]:
+    """All examples by split, read before anything slow begins, and the labels of the training examples in order."""
+    paths = {"train": train, "dev": dev} | ({"test": test} if test else {})
+    splits = {name: list(read_examples(path)) for name, path in paths.items()}
+    labels = sorted({entity.label for example in splits["train"] for entity in example.entities})
+    if not labels:
+        raise DataError(f"{train}: no example holds an entity; there is nothing to learn.")
+    for example in (example for examples in splits.values() for example in examples):
+        for entity in example.entities:
+            if entity.label not in labels:
+                raise DataError(
+                    f"{example.source}: label {entity.label!r} does not occur in the training data "
+                    f"({', '.join(labels)}); correct it, or add training examples of it."
+                )
+    return splits, labels
 
 
 def _check_output(output: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from ..modeling.token_windows import TokenWindow, token_windows
+from ..modeling.token_windows import TokenWindow, max_tokens, token_windows
 from .schema import DataError, Entity, Example
 
 
@@ -56,7 +56,7 @@ def encode_examples(
     examples: Iterable[Example],
     tokenizer: PreTrainedTokenizerBase,
     label2id: dict[str, int],
-    max_length: int,
+    max_length: int | None = None,
     stride: int | None = None,
 ) -> tuple[list[dict[str, Any]], AlignmentReport]:
     """Tokenise examples into features for training and evaluation, one for each window of a text.
@@ -65,7 +65,8 @@ def encode_examples(
         examples (`Iterable[Example]`): The examples.
         tokenizer (`PreTrainedTokenizerBase`): A fast tokenizer.
         label2id (`dict[str, int]`): The entity types of the model.
-        max_length (`int`): The longest window in tokens; longer texts are cut into overlapping ones.
+        max_length (`int`, *optional*, defaults to the tokenizer's `model_max_length`):
+            The longest window in tokens; longer texts are cut into overlapping ones.
         stride (`int`, *optional*, defaults to a quarter of `max_length`): The tokens that neighbouring windows share.
 
     Returns:
@@ -78,6 +79,7 @@ def encode_examples(
     examples = list(examples)
     if not examples:
         return [], AlignmentReport()
+    max_length = max_tokens(tokenizer) if max_length is None else max_length
     windows_of: list[list[TokenWindow]] = [[] for _ in examples]
     for window in token_windows(tokenizer, [example.text for example in examples], max_length, stride):
         windows_of[window.sample].append(window)

@@ -60,7 +60,8 @@ class SpanScores:
 
     def dense(self) -> Tensor:
         """Float `(B, E, n, n)`: the score of every span, -inf where there is no valid span."""
-        scores = self.query @ self.key.transpose(-1, -2)
+        with torch.autocast(self.query.device.type, enabled=False):
+            scores = self.query @ self.key.transpose(-1, -2)
         if self.start is not None and self.end is not None:
             scores = scores + self.start[..., :, None] + self.end[..., None, :]
         return scores.masked_fill(~self.valid()[:, None], -torch.inf)

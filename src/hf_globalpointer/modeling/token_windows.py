@@ -33,16 +33,18 @@ class TokenWindow:
     span_token_mask: NDArray[np.int64]
 
 
-def max_tokens(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> int:
-    """The most tokens, special ones included, that tokenizer and encoder both take.
+def max_tokens(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig | None = None) -> int:
+    """The most tokens, special ones included, that the tokenizer and, where given, the encoder take.
 
     Raises:
-        ValueError: If neither states a limit.
+        ValueError: If nothing states a limit.
     """
-    limits: list[int] = [tokenizer.model_max_length, config.to_dict().get("max_position_embeddings") or _NO_LIMIT]
-    if min(limits) >= _NO_LIMIT:
-        raise ValueError("Neither tokenizer nor model limits the number of tokens; set `tokenizer.model_max_length`.")
-    return min(limits)
+    limit: int = tokenizer.model_max_length
+    if config is not None:
+        limit = min(limit, config.to_dict().get("max_position_embeddings") or _NO_LIMIT)
+    if limit >= _NO_LIMIT:
+        raise ValueError("Nothing limits the number of tokens of an input; set `tokenizer.model_max_length`.")
+    return limit
 
 
 def token_windows(

@@ -1,0 +1,30 @@
+PYTHON ?= python3
+BIN := .venv/bin
+# Everything here runs from local files; nothing may wait for a Hub.
+export HF_HUB_OFFLINE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test quality
+
+help:  ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/'
+
+setup: $(BIN)/.installed  ## Make .venv and install the package for development
+
+$(BIN)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	@touch $@
+
+demo: setup  ## Train on the sample data, reload the checkpoint, show entities (a few minutes)
+	rm -rf demo-output
+	$(BIN)/python examples/demo.py demo-output
+
+test: quality  ## Check style and types, then run all tests
+	$(BIN)/python -m pytest
+
+quality: setup  ## Check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy

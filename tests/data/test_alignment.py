@@ -1,0 +1,370 @@
+import sys
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from hf_globalpointer.data import AlignmentReport, DataError, Entity, Example, encode_examples, read_examples
+from hf_globalpointer.modeling.token_windows import token_windows, trim_offsets
+
+
+SAMPLES = list(read_examples(str(files("hf_globalpointer.data") / "samples" / "dev.jsonl")))
+SAMPLE_LABELS = sorted({entity.label for example in SAMPLES for entity in example.entities})
+IDS = {"person": 0, "place": 1}
+INSIDE = "begins or ends inside a token or at a blank"
+CUT = "is cut by every window"
+
+
+@pytest.fixture(scope="module")
+def wordpiece(minilm: str) -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(minilm)
+
+
+@pytest.fixture(scope="module")
+def byte_level() -> PreTrainedTokenizerFast:
+    """Tokens of bytes and of a few whole words, whose offsets take in the blank before a word."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<pad>", "<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["the cat sat near the other cat"] * 9, trainer)
+    tokenizer.post_processor = processors.RobertaProcessing(
+        ("</s>", 2), ("<s>", 1), trim_offsets=False, add_prefix_space=False
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>")
+
+
+def entity_of(text: str, words: str, label: str = "person") -> Entity:
+    start = text.index(words)
+    return Entity(start, start + len(words), label)
+
+
+def spans_of(
+    features: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, text: str, **windows: Any
+) -> Iterator[tuple[int, int, int, int]]:
+    """(window, start, end, label id) of each label row, in the characters that the tokenizer itself states."""
+    encoded = tokenizer([text], return_offsets_mapping=True, return_overflowing_tokens=bool(windows), **windows)
+    assert [feature["input_ids"] for feature in features] == encoded["input_ids"]
+    for window, (feature, offsets) in enumerate(zip(features, encoded["offset_mapping"], strict=True)):
+        for label, first, last in feature["labels"]:
+            start, end = offsets[first][0], offsets[last][1]
+            yield window, start + len(text[start:end]) - len(text[start:end].lstrip()), end, label
+
+
+def encode_one(
+    tokenizer: PreTrainedTokenizerBase, text: str, *entities: Entity, max_length: int = 64
+) -> tuple[dict[str, Any], AlignmentReport]:
+    (feature,), report = encode_examples([Example(text, entities)], tokenizer, IDS, max_length)
+    return feature, report
+
+
+def reasons(report: AlignmentReport) -> dict[tuple[int, int], str]:
+    return {(item.entity.start, item.entity.end): item.reason for item in report.unaligned}
+
+
+def test_rows_spell_the_entities_of_the_sample_data(wordpiece: PreTrainedTokenizerBase) -> None:
+    label2id = {label: index for index, label in enumerate(SAMPLE_LABELS)}
+    features, report = encode_examples(SAMPLES, wordpiece, label2id, 128)
+    assert len(features) == len(SAMPLES)
+    for example, feature in zip(SAMPLES, features, strict=True):
+        found = [
+            Entity(start, end, SAMPLE_LABELS[label])
+            for _, start, end, label in spans_of([feature], wordpiece, example.text)
+        ]
+        assert found == sorted(example.entities)
+    assert report.num_entities == sum(len(example.entities) for example in SAMPLES) > 20
+    assert report.unaligned == []
+
+
+def test_feature_is_what_the_tokenizer_returns_and_two_fields(wordpiece: PreTrainedTokenizerBase) -> None:
+    text = "Angela Merkel left."
+    feature, _ = encode_one(wordpiece, text, entity_of(text, "Angela Merkel"))
+    assert {**wordpiece(text), "labels": [[0, 1, 3]], "span_token_mask": [0, 1, 1, 1, 1, 1, 0]} == feature
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "row"),
+    [(0, 13, [0, 1, 3]), (7, 13, [0, 2, 3]), (7, 10, [0, 2, 2]), (10, 13, [0, 3, 3]), (0, 19, [0, 1, 5])],
+)
+def test_rows_hold_first_and_last_token(
+    wordpiece: PreTrainedTokenizerBase, start: int, end: int, row: list[int]
+) -> None:
+    text = "Angela Merkel left."
+    assert wordpiece.tokenize(text) == ["angela", "mer", "##kel", "left", "."]
+    feature, _ = encode_one(wordpiece, text, Entity(start, end, "person"))
+    assert feature["labels"] == [row]
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        pytest.param(0, 12, id="end-too-early"),
+        pytest.param(0, 14, id="end-at-blank"),
+        pytest.param(1, 13, id="start-too-late"),
+        pytest.param(6, 13, id="start-at-blank"),
+        pytest.param(8, 9, id="inside-a-word-piece"),
+        pytest.param(6, 7, id="blank-only"),
+    ],
+)
+def test_entity_beside_the_tokens_is_counted_and_named(
+    wordpiece: PreTrainedTokenizerBase, start: int, end: int
+) -> None:
+    text = "Angela Merkel left."
+    example = Example(text, (Entity(start, end, "person"), Entity(0, 6, "place")), source="data.jsonl:4")
+    (feature,), report = encode_examples([example], wordpiece, IDS, 64)
+    assert feature["labels"] == [[1, 1, 1]]
+    assert report.num_entities == 2
+    assert report.unaligned_counts == {"person": 1}
+    assert report.summary().splitlines() == [
+        "1 of 2 entities aligned with the tokens.",
+        f"  not aligned: data.jsonl:4: {text[start:end]!r} (person, {start}-{end}) {INSIDE}",
+    ]
+
+
+def test_summary_names_only_so_many(char_tokenizer: PreTrainedTokenizerFast) -> None:
+    text = "a b c d"
+    blanks = [Entity(i, i + 2, label) for i in (1, 3, 5) for label in ("person", "place")]
+    _, report = encode_one(char_tokenizer, text, *blanks, Entity(0, 1, "person"))
+    lines = report.summary(limit=2).splitlines()
+    assert lines[0] == "1 of 7 entities aligned with the tokens."
+    assert [line.startswith("  not aligned: ") for line in lines[1:-1]] == [True, True]
+    assert lines[-1] == "  ... and 4 more"
+    assert len(report.summary(limit=6).splitlines()) == 7
+
+
+def test_counts_add_up_over_examples(char_tokenizer: PreTrainedTokenizerFast) -> None:
+    examples = [
+        Example("a b", (Entity(0, 2, "person"), Entity(0, 1, "person"))),
+        Example("a b", (Entity(1, 3, "person"), Entity(1, 3, "place"))),
+    ]
+    features, report = encode_examples(examples, char_tokenizer, IDS, 20)
+    assert [feature["labels"] for feature in features] == [[[0, 1, 1]], []]
+    assert report.num_entities == 4
+    assert report.unaligned_counts == {"person": 2, "place": 1}
+
+
+def test_repeated_entity_counts_once(char_tokenizer: PreTrainedTokenizerFast) -> None:
+    feature, report = encode_one(char_tokenizer, "ab c", *[Entity(0, 2, "person")] * 3, *[Entity(2, 4, "person")] * 2)
+    assert feature["labels"] == [[0, 1, 2]]
+    assert report.num_entities == 2
+    assert report.unaligned_counts == {"person": 1}
+
+
+def test_nested_crossing_and_doubly_labelled_spans(char_tokenizer: PreTrainedTokenizerFast) -> None:
+    entities = [Entity(0, 4, "person"), Entity(1, 2, "person"), Entity(0, 4, "place"), Entity(3, 6, "place")]
+    feature, report = encode_one(char_tokenizer, "abcdef", *entities)
+    assert sorted(feature["labels"]) == [[0, 1, 4], [0, 2, 2], [1, 1, 4], [1, 4, 6]]
+    assert (report.num_entities, report.unaligned) == (4, [])
+
+
+@pytest.mark.parametrize(
+    ("example", "name"),
+    [
+        (Example("ab", (Entity(0, 1, "river"),), id="x", source="data.jsonl:4"), "data.jsonl:4"),
+        (Example("ab", (Entity(0, 1, "river"),), id="x"), "x"),
+        (Example("ab", (Entity(0, 1, "river"),)), "'ab'"),
+    ],
+)
+def test_unknown_label_is_named(char_tokenizer: PreTrainedTokenizerFast, example: Example, name: str) -> None:
+    with pytest.raises(DataError) as caught:
+        encode_examples([Example("ok"), example], char_tokenizer, IDS, 20)
+    assert str(caught.value).startswith(f"{name}: label 'river' is none of the model's labels (person, place);")
+
+
+def test_mask_leaves_out_special_tokens_only(char_tokenizer: PreTrainedTokenizerFast) -> None:
+    feature, _ = encode_one(char_tokenizer, "a 9😀 b", Entity(2, 4, "person"))
+    assert char_tokenizer.convert_ids_to_tokens(feature["input_ids"]) == ["[CLS]", "a", "[UNK]", "[UNK]", "b", "[SEP]"]
+    assert feature["span_token_mask"] == [0, 1, 1, 1, 1, 0]
+    assert feature["labels"] == [[0, 2, 3]]
+
+
+def test_unknown_word_can_be_an_entity(wordpiece: PreTrainedTokenizerBase) -> None:
+    text = "the ☃ melts"
+    feature, _ = encode_one(wordpiece, text, entity_of(text, "☃"))
+    assert feature["input_ids"][2] == wordpiece.unk_token_id
+    assert feature["span_token_mask"] == [0, *[1] * (len(feature["input_ids"]) - 2), 0]
+    assert feature["labels"] == [[0, 2, 2]]
+
+
+def test_empty_text_is_one_feature_without_spans(wordpiece: PreTrainedTokenizerBase) -> None:
+    features, report = encode_examples([Example(""), Example("  ")], wordpiece, IDS, 16)
+    assert [feature["span_token_mask"] for feature in features] == [[0, 0], [0, 0]]
+    assert [feature["labels"] for feature in features] == [[], []]
+    assert report.num_entities == 0
+
+
+def test_no_examples(wordpiece: PreTrainedTokenizerBase) -> None:
+    features, report = encode_examples(iter(()), wordpiece, IDS, 16)
+    assert (features, report.num_entities, report.unaligned) == ([], 0, [])
+
+
+def test_every_entity_that_fits_the_overlap_is_in_a_window(char_tokenizer: PreTrainedTokenizerFast) -> None:
+    text = "abcdefghijklmnopqrstuvwxyz"
+    stride = 4
+    entities = [Entity(i, i + n, "person") for n in range(1, stride + 1) for i in range(len(text) - n + 1)]
+    features, report = encode_examples([Example(text, tuple(entities))], char_tokenizer, IDS, 10, stride)
+    assert max(len(feature["input_ids"]) for feature in features) == 10
+    assert len(features) == 6
+    windows = {"max_length": 10, "stride": stride, "truncation": True}
+    found = [Entity(s, e, "person") for _, s, e, _ in spans_of(features, char_tokenizer, text, **windows)]
+    assert set(found) == set(entities)
+    assert len(found) > len(entities)
+    assert (report.num_entities, report.unaligned) == (len(entities), [])
+
+
+def test_entity_longer_than_a_window_is_cut(char_tokenizer: PreTrainedTokenizerFast) -> None:
+    text = "abcdefghijklmnopqrst"
+    fits, cut, whole = Entity(0, 8, "person"), Entity(0, 9, "person"), Entity(0, 20, "place")
+    features, report = encode_examples([Example(text, (fits, cut, whole))], char_tokenizer, IDS, 10, 4)
+    assert [feature["labels"] for feature in features] == [[[0, 1, 8]], [], [], []]
+    assert reasons(report) == {(0, 9): CUT, (0, 20): CUT}
+    assert report.unaligned_counts == {"person": 1, "place": 1}
+
+
+def test_windows_of_several_texts_stay_apart(char_tokenizer: PreTrainedTokenizerFast) -> None:
+    examples = [
+        Example("abcdefghij", (Entity(9, 10, "person"),)),
+        Example("kl", (Entity(0, 1, "place"),)),
+        Example("mnopqrstuv", (Entity(0, 1, "person"),)),
+    ]
+    features, report = encode_examples(examples, char_tokenizer, IDS, 8, 0)
+    texts = ["".join(char_tokenizer.convert_ids_to_tokens(f["input_ids"][1:-1])) for f in features]
+    assert texts == ["abcdef", "ghij", "kl", "mnopqr", "stuv"]
+    assert [feature["labels"] for feature in features] == [[], [[0, 4, 4]], [[1, 1, 1]], [[0, 1, 1]], []]
+    assert report.unaligned == []
+
+
+def test_long_sample_texts_spell_their_entities(wordpiece: PreTrainedTokenizerBase) -> None:
+    label2id = {label: index for index, label in enumerate(SAMPLE_LABELS)}
+    windows = {"max_length": 20, "stride": 8, "truncation": True}
+    num_windows = 0
+    for example in SAMPLES[:10]:
+        features, report = encode_examples([example], wordpiece, label2id, 20, 8)
+        num_windows += len(features)
+        found = {
+            Entity(start, end, SAMPLE_LABELS[label])
+            for _, start, end, label in spans_of(features, wordpiece, example.text, **windows)
+        }
+        short = {e for e in example.entities if len(wordpiece.tokenize(example.text[e.start : e.end])) <= 8}
+        assert found == set(example.entities) - {item.entity for item in report.unaligned}
+        assert short <= found
+    assert num_windows > 15
+
+
+@pytest.mark.parametrize(("stride", "message"), [(-1, "0..7"), (8, "0..7")])
+def test_stride_must_leave_room(char_tokenizer: PreTrainedTokenizerFast, stride: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        encode_examples([Example("ab")], char_tokenizer, IDS, 10, stride)
+
+
+def test_character_of_several_tokens_is_taken_whole(byte_level: PreTrainedTokenizerFast) -> None:
+    text = "the 😀 cat"
+    feature, report = encode_one(byte_level, text, entity_of(text, "😀"), entity_of(text, "😀 cat", "place"))
+    tokens = byte_level.convert_ids_to_tokens(feature["input_ids"])
+    assert tokens == ["<s>", "the", "Ġ", "ð", "Ł", "ĺ", "Ģ", "Ġcat", "</s>"]
+    assert feature["labels"] == [[0, 3, 6], [1, 3, 7]]
+    assert report.unaligned == []
+
+
+def test_blank_tokens_bound_no_span(byte_level: PreTrainedTokenizerFast) -> None:
+    feature, _ = encode_one(byte_level, "the 😀  cat ")
+    tokens = byte_level.convert_ids_to_tokens(feature["input_ids"])
+    assert tokens == ["<s>", "the", "Ġ", "ð", "Ł", "ĺ", "Ģ", "Ġ", "Ġcat", "Ġ", "</s>"]
+    assert feature["span_token_mask"] == [0, 1, 0, 1, 1, 1, 1, 0, 1, 0, 0]
+
+
+def test_token_of_several_characters_is_all_or_nothing(byte_level: PreTrainedTokenizerFast) -> None:
+    text = "the cat"
+    feature, report = encode_one(byte_level, text, Entity(4, 7, "person"), Entity(4, 6, "person"))
+    assert byte_level.convert_ids_to_tokens(feature["input_ids"]) == ["<s>", "the", "Ġcat", "</s>"]
+    assert feature["labels"] == [[0, 2, 2]]
+    assert reasons(report) == {(4, 6): INSIDE}
+
+
+def test_leading_blanks_in_offsets_are_no_part_of_entities(byte_level: PreTrainedTokenizerFast) -> None:
+    text = "the  cat sat"
+    raw = byte_level(text, return_offsets_mapping=True)["offset_mapping"]
+    assert [text[start:end] for start, end in raw[1:-1]] == ["the", " ", " cat", " sat"]
+    feature, report = encode_one(byte_level, text, entity_of(text, "cat"), entity_of(text, " cat"))
+    assert feature["labels"] == [[0, 3, 3]]
+    assert reasons(report) == {(4, 8): INSIDE}
+
+
+def test_lone_surrogate_keeps_the_offsets(char_tokenizer: PreTrainedTokenizerFast) -> None:
+    feature, _ = encode_one(char_tokenizer, "a \ud83d b", Entity(4, 5, "person"), Entity(2, 3, "place"))
+    assert feature["labels"] == [[1, 2, 2], [0, 3, 3]]
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text("ab9 \t", min_size=1, max_size=30), data=st.data())
+def test_aligned_if_and_only_if_no_blank_at_the_edges(
+    char_tokenizer: PreTrainedTokenizerFast, text: str, data: st.DataObject
+) -> None:
+    bounds = st.tuples(st.integers(0, len(text)), st.integers(0, len(text))).filter(lambda b: b[0] < b[1])
+    entities = {Entity(*b, "person") for b in data.draw(st.lists(bounds, max_size=6))}
+    features, report = encode_examples([Example(text, tuple(entities))], char_tokenizer, IDS, 40)
+    clean = {e for e in entities if text[e.start : e.end] == text[e.start : e.end].strip()}
+    assert {Entity(s, e, "person") for _, s, e, _ in spans_of(features, char_tokenizer, text)} == clean
+    assert {item.entity for item in report.unaligned} == entities - clean
+    assert sum(features[0]["span_token_mask"]) == len("".join(text.split()))
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text("abc", min_size=1, max_size=40), max_length=st.integers(4, 12), data=st.data())
+def test_windows_lose_only_what_does_not_fit(
+    char_tokenizer: PreTrainedTokenizerFast, text: str, max_length: int, data: st.DataObject
+) -> None:
+    stride = data.draw(st.integers(0, max_length - 3))
+    entities = {Entity(i, j, "person") for i in range(len(text)) for j in range(i + 1, len(text) + 1)}
+    features, report = encode_examples([Example(text, tuple(entities))], char_tokenizer, IDS, max_length, stride)
+    room = max_length - 2
+    starts = range(0, max(len(text) - stride, 1), room - stride)
+    expected = [{e for e in entities if start <= e.start and e.end <= start + room} for start in starts]
+    got: list[set[Entity]] = [set() for _ in features]
+    windows = {"max_length": max_length, "stride": stride, "truncation": True}
+    for window, start, end, _ in spans_of(features, char_tokenizer, text, **windows):
+        got[window].add(Entity(start, end, "person"))
+    assert got == expected
+    lost = entities - set().union(*expected)
+    assert {(item.entity, item.reason) for item in report.unaligned} == {(entity, CUT) for entity in lost}
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    text=st.text(st.sampled_from("ab \t\n\u00a0\u2003\u3000\u200b\x1c\x85\ud83d😀") | st.characters(), max_size=25),
+    data=st.data(),
+)
+def test_trim_offsets_strips_like_str(text: str, data: st.DataObject) -> None:
+    position = st.integers(0, len(text))
+    spans = data.draw(st.lists(st.tuples(position, position).map(sorted), min_size=1, max_size=8))
+    trimmed = trim_offsets(text, np.array(spans, dtype=np.int64)).tolist()
+    for (start, end), (new_start, new_end) in zip(spans, trimmed, strict=True):
+        piece = text[start:end]
+        if piece.strip():
+            assert new_start == start + len(piece) - len(piece.lstrip())
+            assert new_end == start + len(piece.rstrip())
+        else:
+            assert start <= new_start == new_end <= end
+
+
+def test_every_blank_of_unicode_is_trimmed() -> None:
+    blanks = [chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()]
+    assert len(blanks) > 20
+    for blank in blanks:
+        assert trim_offsets(f"{blank}a{blank}", np.array([[0, 3]])).tolist() == [[1, 2]], ascii(blank)
+
+
+def test_offsets_and_mask_go_with_the_inputs(byte_level: PreTrainedTokenizerFast) -> None:
+    (window,) = token_windows(byte_level, [" the cat"], 16)
+    assert window.offsets.tolist() == [[0, 0], [1, 4], [5, 8], [0, 0]]
+    assert window.span_token_mask.tolist() == [0, 1, 1, 0]

@@ -1,0 +1,97 @@
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hf_globalpointer import SpanScores
+
+
+def random_scores(batch: int, types: int, n: int, shared: bool, seed: int, spread: float = 1.0) -> SpanScores:
+    torch.manual_seed(seed)
+    heads = 1 if shared else types
+    query, key = (spread * torch.randn(batch, heads, n, 4) for _ in range(2))
+    start, end = (spread * torch.randn(batch, types, n) if shared else None for _ in range(2))
+    return SpanScores(query, key, start, end, torch.rand(batch, n) > 0.2)
+
+
+def dense_set(scores: SpanScores, limits: list[float]) -> list[list[tuple[int, int, int]]]:
+    """The spans over the limits, sample by sample, found cell by cell, in the documented order."""
+    found = []
+    for sample in scores.dense().tolist():
+        cells = [
+            (i, -j, a)
+            for a, rows in enumerate(sample)
+            for i, row in enumerate(rows)
+            for j, score in enumerate(row)
+            if score > limits[a]
+        ]
+        found.append([(a, i, -j) for i, j, a in sorted(cells)])
+    return found
+
+
+def rows(spans: torch.Tensor) -> list[list[tuple[int, int, int]]]:
+    return [[(a, i, j) for a, i, j in sample if a >= 0] for sample in spans.tolist()]
+
+
+SHAPES = st.integers(1, 3), st.integers(1, 4), st.integers(1, 8), st.booleans(), st.integers(0, 2**31)
+
+
+@settings(max_examples=40, deadline=None)
+@given(*SHAPES, st.lists(st.floats(-2, 2), min_size=4, max_size=4))
+def test_above_is_the_dense_set_in_order(
+    batch: int, types: int, n: int, shared: bool, seed: int, limits: list[float]
+) -> None:
+    scores = random_scores(batch, types, n, shared, seed)
+    limits = torch.tensor(limits[:types]).tolist()  # rounded to float32, as they are compared
+    found = scores.above(torch.tensor(limits))
+    assert rows(found.spans) == dense_set(scores, limits)
+    assert found.num_cut == 0
+    torch.testing.assert_close(found.scores, scores.at(found.spans))
+    one = scores.above(limits[0])
+    assert rows(one.spans) == dense_set(scores, [limits[0]] * types)
+
+
+@settings(max_examples=40, deadline=None)
+@given(*SHAPES, st.integers(1, 6))
+def test_max_spans_keeps_the_best_in_order(
+    batch: int, types: int, n: int, shared: bool, seed: int, max_spans: int
+) -> None:
+    scores = random_scores(batch, types, n, shared, seed)
+    dense = scores.dense()
+    everything, kept = scores.above(-10.0), scores.above(-10.0, max_spans)
+    for sample, (before, after) in enumerate(zip(rows(everything.spans), rows(kept.spans), strict=True)):
+        best = sorted(before, key=lambda span: -dense[(sample, *span)].item())[:max_spans]
+        assert after == [span for span in before if span in best]
+    assert kept.num_cut == sum(map(len, rows(everything.spans))) - sum(map(len, rows(kept.spans)))
+
+
+def test_ties_are_cut_in_the_documented_order() -> None:
+    flat = SpanScores(*torch.zeros(2, 1, 1, 3, 2), *torch.ones(2, 1, 2, 3), torch.ones(1, 3, dtype=torch.bool))
+    order = [(0, 0, 2), (1, 0, 2), (0, 0, 1), (1, 0, 1), (0, 0, 0), (1, 0, 0), (0, 1, 2), (1, 1, 2)]
+    for kept in range(1, 9):
+        assert rows(flat.above(0.0, max_spans=kept).spans) == [order[:kept]]
+
+
+def test_a_sample_decodes_the_same_alone_and_in_any_batch() -> None:
+    scores = random_scores(4, 3, 8, True, 7)
+    together = rows(scores.above(0.0).spans)
+    assert any(together)
+    for index in range(4):
+        part = slice(index, index + 1)
+        alone = SpanScores(
+            scores.query[part], scores.key[part], scores.start[part], scores.end[part], scores.mask[part]
+        )
+        assert rows(alone.above(0.0).spans) == [together[index]]
+
+
+def test_nothing_over_the_threshold_gives_no_rows() -> None:
+    found = random_scores(2, 3, 5, True, 0).above(1e9)
+    assert found.spans.shape == (2, 0, 3)
+    assert found.scores.shape == (2, 0)
+
+
+def test_a_span_is_no_longer_than_the_upper_triangle_allows() -> None:
+    scores = random_scores(1, 2, 6, False, 0)
+    spans = rows(scores.above(-torch.inf).spans)[0]
+    tokens = int(scores.mask.sum())
+    assert len(spans) == 2 * tokens * (tokens + 1) // 2
+    assert all(i <= j and scores.mask[0, i] and scores.mask[0, j] for _, i, j in spans)

@@ -1,0 +1,43 @@
+import subprocess
+import sys
+
+import pytest
+from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification, BertConfig, BertForTokenClassification
+from transformers.pipelines import PIPELINE_REGISTRY
+
+from conftest import MODELS, TINY
+from hf_globalpointer import GlobalPointerNerPipeline, register
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_auto_classes_know_the_models(kind: str) -> None:
+    config_class, model_class = MODELS[kind]
+    config = AutoConfig.for_model(config_class.model_type, labels=["x"], **TINY)
+    assert type(config) is config_class
+    assert type(AutoModel.from_config(config)) is model_class
+    assert type(AutoModelForTokenClassification.from_config(config)) is model_class
+
+
+def test_registering_again_changes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    before = dict(PIPELINE_REGISTRY.supported_tasks["global-pointer-ner"])
+    register()
+    register()
+    assert PIPELINE_REGISTRY.supported_tasks["global-pointer-ner"] == before
+    assert before["impl"] is GlobalPointerNerPipeline
+    assert capfd.readouterr().err == ""
+
+
+def test_stock_bert_stays_stock() -> None:
+    config = BertConfig(**{name: value for name, value in TINY.items() if name != "head_size"})
+    assert type(AutoModelForTokenClassification.from_config(config)) is BertForTokenClassification
+
+
+def test_importing_the_package_says_nothing_and_reaches_for_no_network() -> None:
+    code = (
+        "import socket\n"
+        "def refuse(*args): raise OSError('network')\n"
+        "socket.socket.connect = refuse\n"
+        "import hf_globalpointer\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
