@@ -1,7 +1,8 @@
 """Fine-tune a GlobalPointer model for named-entity recognition with the stock Trainer.
 
-A script to copy and change. Data are JSON Lines: {"text": ..., "entities": [{"start": ..., "end": ..., "label": ...}]},
-characters, end exclusive; entities may be nested.
+A script to copy and change. Data are JSON Lines, in characters, end exclusive; entities may be nested:
+
+    {"text": "The University of Leeds", "entities": [{"start": 18, "end": 23, "label": "place"}]}
 
     python examples/run_ner.py --encoder google-bert/bert-base-cased --train_file train.jsonl --dev_file dev.jsonl \
         --output_dir my-ner --num_train_epochs 10 --learning_rate 3e-5
@@ -55,7 +56,7 @@ class NerTrainingArguments(TrainingArguments):
     save_total_limit: int | None = 1
     load_best_model_at_end: bool = True
     metric_for_best_model: str | None = "f1"
-    report_to: str | list[str] | None = "none"
+    report_to: str = "none"
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ def ratios(correct: int, predicted: int, gold: int) -> tuple[float, float, float
 def test_ratios_of_counts() -> None:
     counts = SpanCounts(correct=3, predicted=4, gold=6)
     assert (counts.precision, counts.recall, counts.f1) == (0.75, 0.5, 0.6)
-    assert counts.to_dict("x_") == {"x_precision": 0.75, "x_recall": 0.5, "x_f1": 0.6}
+    assert counts.to_dict() == {"precision": 0.75, "recall": 0.5, "f1": 0.6}
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_flat_numbers() -> None:
         "macro_recall": 0.5,
         "macro_f1": 0.5,
     }
-    a = {"a_precision": 1.0, "a_recall": 1.0, "a_f1": 1.0}
-    b = {"b_precision": 0.0, "b_recall": 0.0, "b_f1": 0.0}
-    c = {"c_precision": 0.0, "c_recall": 0.0, "c_f1": 0.0}
+    a = {"precision_a": 1.0, "recall_a": 1.0, "f1_a": 1.0}
+    b = {"precision_b": 0.0, "recall_b": 0.0, "f1_b": 0.0}
+    c = {"precision_c": 0.0, "recall_c": 0.0, "f1_c": 0.0}
     assert metrics.to_dict(per_type=False) == overall
     assert metrics.to_dict() == {**overall, **a, **b, **c}
 
@@ -135,7 +135,7 @@ def test_agrees_with_brute_force(gold: list[SpanKey], found: list[SpanKey], labe
     macro = [sum(column) / len(occurring) for column in zip(*map(expected, occurring), strict=True)] or [0.0] * 3
     assert [result.pop(f"macro_{name}") for name in names] == pytest.approx(macro)
     for label in {*occurring, *labels}:
-        assert tuple(result.pop(f"{label}_{name}") for name in names) == pytest.approx(expected(label))
+        assert tuple(result.pop(f"{name}_{label}") for name in names) == pytest.approx(expected(label))
     assert result == {}
 
 
@@ -145,9 +145,9 @@ def test_trainer_metrics_ignore_padding() -> None:
     result = evaluate(rows, gold)
     overall = ratios(2, 4, 4)
     assert (result["precision"], result["recall"], result["f1"]) == pytest.approx(overall)
-    assert [result[f"date_{name}"] for name in ("precision", "recall", "f1")] == pytest.approx(ratios(1, 3, 2))
-    assert [result[f"person_{name}"] for name in ("precision", "recall", "f1")] == [1.0, 1.0, 1.0]
-    assert [result[f"place_{name}"] for name in ("precision", "recall", "f1")] == [0.0, 0.0, 0.0]
+    assert [result[f"{name}_date"] for name in ("precision", "recall", "f1")] == pytest.approx(ratios(1, 3, 2))
+    assert [result[f"{name}_person"] for name in ("precision", "recall", "f1")] == [1.0, 1.0, 1.0]
+    assert [result[f"{name}_place"] for name in ("precision", "recall", "f1")] == [0.0, 0.0, 0.0]
     assert result["macro_precision"] == pytest.approx((1 / 3 + 1 + 0) / 3)
 
 
@@ -162,8 +162,8 @@ def test_missed_entities_lower_recall_only() -> None:
     assert full["f1"] == 1.0
     result = evaluate(rows, gold, missed={"person": 3})
     assert (result["precision"], result["recall"]) == (1.0, 2 / 5)
-    assert (result["person_precision"], result["person_recall"]) == (1.0, 1 / 4)
-    assert (result["date_precision"], result["date_recall"]) == (1.0, 1.0)
+    assert (result["precision_person"], result["recall_person"]) == (1.0, 1 / 4)
+    assert (result["precision_date"], result["recall_date"]) == (1.0, 1.0)
 
 
 def test_missed_entities_are_no_gold_span_of_the_first_token() -> None:
@@ -179,7 +179,7 @@ def test_without_types_only_micro_and_macro() -> None:
 
 def test_every_type_is_reported_even_if_absent() -> None:
     result = evaluate([[PAD]], [[PAD]])
-    assert {name.removesuffix("_f1") for name in result if name.endswith("_f1")} == {"macro", *ID2LABEL.values()}
+    assert {name.removeprefix("f1_") for name in result if name.startswith("f1_")} == set(ID2LABEL.values())
     assert set(result.values()) == {0.0}
 
 
@@ -232,5 +232,10 @@ def test_equal_texts_are_scored_apart() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_each_example_needs_its_predictions(count: int) -> None:
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="examples, but predictions for"):
         score_predictions([Example("a"), Example("b")], [[]] * count)
+
+
+def test_a_type_called_macro_does_not_replace_the_macro_mean() -> None:
+    metrics = SpanMetrics({"macro": SpanCounts(1, 1, 1), "x": SpanCounts(0, 1, 1)})
+    assert (metrics.to_dict()["macro_f1"], metrics.to_dict()["f1_macro"]) == (0.5, 1.0)

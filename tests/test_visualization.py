@@ -221,3 +221,22 @@ def test_entities_that_do_not_cross_are_never_split(bounds: set[tuple[int, int]]
     ordered = sorted(bounds, key=lambda pair: (pair[0], -pair[1]))
     assert read.boxes == [(text[start:end], "person") for start, end in ordered]
     assert {piece["class"] for piece in read.pieces} <= {"gp-entity"}
+
+
+def test_whole_piece_around_a_split_one_is_not_dashed() -> None:
+    read = Reader(render("abcdefghij", [entity(0, 4, "x"), entity(2, 6, "y"), entity(4, 8, "z")]))
+    assert read.boxes == [("abcd", "x"), ("cd", ""), ("efgh", "z"), ("ef", "y")]
+    assert [piece["class"] == "gp-entity gp-more" for piece in read.pieces] == [False, True, False, False]
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 10)).filter(lambda p: p[0] < p[1]), max_size=8))
+def test_exactly_the_pieces_without_label_are_dashed(bounds: list[tuple[int, int]]) -> None:
+    for piece in Reader(render("abcdefghij", [entity(*pair) for pair in bounds])).pieces:
+        assert ("gp-more" in piece["class"]) == (piece["label"] == "")
+
+
+@pytest.mark.parametrize(("start", "end"), [(3, 3), (-1, 2), (5, 11), (4, 2)])
+def test_what_is_no_part_of_the_text_is_refused(start: int, end: int) -> None:
+    with pytest.raises(ValueError, match="No part of a text of 10 characters"):
+        render("abcdefghij", [entity(start, end)])

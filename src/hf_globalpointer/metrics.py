@@ -44,9 +44,9 @@ class SpanCounts:
         """Harmonic mean of precision and recall."""
         return 2 * self.correct / (self.predicted + self.gold) if self.predicted + self.gold else 0.0
 
-    def to_dict(self, prefix: str = "") -> dict[str, float]:
+    def to_dict(self) -> dict[str, float]:
         """The three ratios by name."""
-        return {f"{prefix}precision": self.precision, f"{prefix}recall": self.recall, f"{prefix}f1": self.f1}
+        return {"precision": self.precision, "recall": self.recall, "f1": self.f1}
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ class SpanMetrics:
         return {name: sum(ratios[name] for ratios in present) / max(len(present), 1) for name in names}
 
     def to_dict(self, per_type: bool = True) -> dict[str, float]:
-        """Flat numbers: `precision`, `recall`, `f1` (micro), `macro_...` and, for each type, `<type>_...`."""
+        """Flat numbers: `precision`, `recall`, `f1` (micro), `macro_f1` and so on; `f1_<type>` and so on."""
         result = self.micro.to_dict() | {f"macro_{name}": value for name, value in self.macro.items()}
         if per_type:
             for label, counts in self.per_type.items():
-                result |= counts.to_dict(prefix=f"{label}_")
+                result |= {f"{name}_{label}": value for name, value in counts.to_dict().items()}
         return result
 
 
@@ -112,6 +112,8 @@ def score_predictions(
     Raises:
         ValueError: If there are not as many predictions as examples.
     """
+    if len(examples) != len(predictions):
+        raise ValueError(f"{len(examples)} examples, but predictions for {len(predictions)}.")
     pairs = list(zip(examples, predictions, strict=True))
     gold = (SpanKey(i, e.label, e.start, e.end) for i, (example, _) in enumerate(pairs) for e in example.entities)
     predicted = (

@@ -39,8 +39,14 @@ def render(text: str, entities: Iterable[PredictedEntity], labels: Sequence[str]
         text (`str`): The text.
         entities (`Iterable[PredictedEntity]`): Its entities as the pipeline gives them, in any order.
         labels (`Sequence[str]`, *optional*): All labels in order: a label keeps its colour from text to text.
+
+    Raises:
+        ValueError: If an entity is empty or reaches outside the text.
     """
     spans = sorted(entities, key=lambda entity: (entity["start"], -entity["end"], entity["entity_group"]))
+    for span in spans:
+        if not 0 <= span["start"] < span["end"] <= len(text):
+            raise ValueError(f"No part of a text of {len(text)} characters: {span}.")
     labels = list(dict.fromkeys([*labels, *(span["entity_group"] for span in spans)]))
     html: list[str] = []
     open_spans: list[PredictedEntity] = []
@@ -59,7 +65,8 @@ def render(text: str, entities: Iterable[PredictedEntity], labels: Sequence[str]
             [*crossing, *(span for span in spans if span["start"] == boundary)], key=lambda span: -span["end"]
         )
         for span in starting:
-            html.append(_opening(span, labels, whole=not any(_crosses(span, boundary, other) for other in spans)))
+            # What must close before it does cuts this span in pieces.
+            html.append(_opening(span, labels, whole=all(outer["end"] >= span["end"] for outer in open_spans)))
             open_spans.append(span)
     html.append(escape(text[position:]))
     return f'<div class="gp-text" dir="auto">{"".join(html)}</div>'
@@ -76,8 +83,3 @@ def _opening(span: PredictedEntity, labels: Sequence[str], whole: bool) -> str:
     style = f"background: hsl({hue} 75% 90%); border-color: hsl({hue} 55% 45%)"
     title = escape(f"{span['entity_group']} {span['score']:.3f}")
     return f'<span class="gp-entity{"" if whole else " gp-more"}" style="{style}" title="{title}">'
-
-
-def _crosses(span: PredictedEntity, start: int, other: PredictedEntity) -> bool:
-    """Whether `other` ends inside the part of `span` from `start` on, but began before `span` could enclose it."""
-    return other["start"] < start < other["end"] < span["end"]

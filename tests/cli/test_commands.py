@@ -118,15 +118,15 @@ def test_evaluate_gives_what_training_reported(trained: Path, data: Path, run: R
     rows = {name: [float(cell) for cell in ratios[:3]] for name, *ratios in cells}
     assert set(rows) == {"date", "person", "place", "micro", "macro"}
     for name, ratios in rows.items():
-        prefix = {"micro": ""}.get(name, f"{name}_")
-        expected = [reported[f"{prefix}{ratio}"] for ratio in ("precision", "recall", "f1")]
+        key = {"micro": "{}", "macro": "macro_{}"}.get(name, f"{{}}_{name}")
+        expected = [reported[key.format(ratio)] for ratio in ("precision", "recall", "f1")]
         assert ratios == pytest.approx(expected, abs=5e-5)
 
 
 def test_what_cannot_be_aligned_counts_as_missed(trained: Path, data: Path) -> None:
     examples = list(read_examples(data / "test.jsonl"))
     places = sum(entity.label == "place" for example in examples for entity in example.entities)
-    assert json.loads((trained / "metrics.json").read_text())["test"]["place_recall"] <= (places - 1) / places
+    assert json.loads((trained / "metrics.json").read_text())["test"]["recall_place"] <= (places - 1) / places
 
 
 def test_early_stopping_ends_training(data: Path, encoder: Path, tmp_path: Path, run: Run) -> None:

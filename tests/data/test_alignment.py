@@ -11,13 +11,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from hf_globalpointer.data import AlignmentReport, DataError, Entity, Example, encode_examples, read_examples
-from hf_globalpointer.modeling.token_windows import token_windows, trim_offsets
+from hf_globalpointer.modeling.token_windows import tidy_offsets, token_windows
 
 
 SAMPLES = list(read_examples(str(files("hf_globalpointer.data") / "samples" / "dev.jsonl")))
 SAMPLE_LABELS = sorted({entity.label for example in SAMPLES for entity in example.entities})
 IDS = {"person": 0, "place": 1}
-INSIDE = "begins or ends inside a token or at a blank"
+NO_TOKEN = "begins or ends where no token does"
 CUT = "is cut by every window"
 
 
@@ -127,7 +127,7 @@ def test_entity_beside_the_tokens_is_counted_and_named(
     assert report.unaligned_counts == {"person": 1}
     assert report.summary().splitlines() == [
         "1 of 2 entities aligned with the tokens.",
-        f"  not aligned: data.jsonl:4: {text[start:end]!r} (person, {start}-{end}) {INSIDE}",
+        f"  not aligned: data.jsonl:4: {text[start:end]!r} (person, {start}-{end}) {NO_TOKEN}",
     ]
 
 
@@ -288,7 +288,7 @@ def test_token_of_several_characters_is_all_or_nothing(byte_level: PreTrainedTok
     feature, report = encode_one(byte_level, text, Entity(4, 7, "person"), Entity(4, 6, "person"))
     assert byte_level.convert_ids_to_tokens(feature["input_ids"]) == ["<s>", "the", "Ġcat", "</s>"]
     assert feature["labels"] == [[0, 2, 2]]
-    assert reasons(report) == {(4, 6): INSIDE}
+    assert reasons(report) == {(4, 6): NO_TOKEN}
 
 
 def test_leading_blanks_in_offsets_are_no_part_of_entities(byte_level: PreTrainedTokenizerFast) -> None:
@@ -297,7 +297,7 @@ def test_leading_blanks_in_offsets_are_no_part_of_entities(byte_level: PreTraine
     assert [text[start:end] for start, end in raw[1:-1]] == ["the", " ", " cat", " sat"]
     feature, report = encode_one(byte_level, text, entity_of(text, "cat"), entity_of(text, " cat"))
     assert feature["labels"] == [[0, 3, 3]]
-    assert reasons(report) == {(4, 8): INSIDE}
+    assert reasons(report) == {(4, 8): NO_TOKEN}
 
 
 def test_lone_surrogate_keeps_the_offsets(char_tokenizer: PreTrainedTokenizerFast) -> None:
@@ -344,10 +344,10 @@ def test_windows_lose_only_what_does_not_fit(
     text=st.text(st.sampled_from("ab \t\n\u00a0\u2003\u3000\u200b\x1c\x85\ud83d😀") | st.characters(), max_size=25),
     data=st.data(),
 )
-def test_trim_offsets_strips_like_str(text: str, data: st.DataObject) -> None:
+def test_tidy_offsets_strips_like_str(text: str, data: st.DataObject) -> None:
     position = st.integers(0, len(text))
     spans = data.draw(st.lists(st.tuples(position, position).map(sorted), min_size=1, max_size=8))
-    trimmed = trim_offsets(text, np.array(spans, dtype=np.int64)).tolist()
+    trimmed = tidy_offsets(text, np.array(spans, dtype=np.int64)).tolist()
     for (start, end), (new_start, new_end) in zip(spans, trimmed, strict=True):
         piece = text[start:end]
         if piece.strip():
@@ -361,10 +361,38 @@ def test_every_blank_of_unicode_is_trimmed() -> None:
     blanks = [chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()]
     assert len(blanks) > 20
     for blank in blanks:
-        assert trim_offsets(f"{blank}a{blank}", np.array([[0, 3]])).tolist() == [[1, 2]], ascii(blank)
+        assert tidy_offsets(f"{blank}a{blank}", np.array([[0, 3]])).tolist() == [[1, 2]], ascii(blank)
 
 
 def test_offsets_and_mask_go_with_the_inputs(byte_level: PreTrainedTokenizerFast) -> None:
     (window,) = token_windows(byte_level, [" the cat"], 16)
     assert window.offsets.tolist() == [[0, 0], [1, 4], [5, 8], [0, 0]]
     assert window.span_token_mask.tolist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_an_empty_text_without_special_tokens_is_a_feature_without_tokens(text: str) -> None:
+    tokenizer = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
+    (feature,), _ = encode_examples([Example(text)], fast, {}, 16)
+    assert (feature["labels"], feature["span_token_mask"]) == ([], [])
+
+
+def test_a_mark_that_the_tokenizer_drops_belongs_to_the_letter_before_it(wordpiece: PreTrainedTokenizerBase) -> None:
+    text = "Jose\u0301 left"
+    (feature,), report = encode_examples([Example(text, (Entity(0, 5, "p"),))], wordpiece, {"p": 0}, 16)
+    assert feature["labels"] == [[0, 1, 1]]
+    assert not report.unaligned
+    (window,) = token_windows(wordpiece, [text], 16)
+    assert window.offsets.tolist() == [[0, 0], [0, 5], [6, 10], [0, 0]]
+
+
+def test_a_mark_with_a_token_of_its_own_stays_with_it() -> None:
+    offsets = np.array([[0, 1], [1, 2], [2, 3]])
+    assert tidy_offsets("e\u0301x", offsets).tolist() == offsets.tolist()
+
+
+def test_an_edge_that_the_tokenizer_drops_is_reported(wordpiece: PreTrainedTokenizerBase) -> None:
+    _, report = encode_examples([Example("\u200bAda left", (Entity(0, 4, "p"),))], wordpiece, {"p": 0}, 16)
+    assert [item.reason for item in report.unaligned] == [NO_TOKEN]

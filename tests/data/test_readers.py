@@ -253,3 +253,13 @@ def test_unknown_format(tmp_path: Path, name: str, format: str | None) -> None:
 def test_plain_text_is_no_labelled_data(tmp_path: Path, name: str, format: str | None) -> None:
     path = write(tmp_path, "some text\n", name)
     assert error_of(path, format=format).startswith(f"{path}: plain text has no entities;")
+
+
+@pytest.mark.parametrize(
+    "line", ['{"text": "a", "entities": [], "n": ' + "1" * 5000 + "}", '{"text": "a", "entities": ' + "[" * 100_000]
+)
+def test_json_that_python_cannot_read_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text(line)
+    with pytest.raises(DataError, match=r"data\.jsonl:1: JSON that cannot be read"):
+        list(read_examples(path))

@@ -112,7 +112,7 @@ def _align(
         if not aligned:
             starts = any(entity.start in first_at for first_at, _ in bounds)
             ends = any(entity.end in last_at for _, last_at in bounds)
-            reason = "is cut by every window" if starts and ends else "begins or ends inside a token or at a blank"
+            reason = "is cut by every window" if starts and ends else "begins or ends where no token does"
             report.unaligned.append(UnalignedEntity(example, entity, reason))
     return labels
 

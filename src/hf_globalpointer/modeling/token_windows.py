@@ -1,6 +1,7 @@
 """Text to token windows that fit an encoder, with the character span of every token."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,6 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_WHITESPACE = np.array([code for code in range(0x3001) if chr(code).isspace()])
 # Tokenizers without a limit say so with a huge number.
 _NO_LIMIT = 1_000_000
 
@@ -22,7 +22,7 @@ class TokenWindow:
     Args:
         sample (`int`): The position of the text in the batch that was tokenised.
         inputs (`dict[str, list[int]]`): What the tokenizer returns for the encoder: `input_ids`, `attention_mask`, ...
-        offsets (`np.ndarray` of shape `(n, 2)`): Start and end of each token in characters, blanks around it left out.
+        offsets (`np.ndarray` of shape `(n, 2)`): Start and end of each token in characters, see [`tidy_offsets`].
         span_token_mask (`np.ndarray` of shape `(n,)`): 1 for tokens that may begin or end a span: those that are not
             special and stand for more than blanks.
     """
@@ -86,22 +86,38 @@ def token_windows(
     specials = batch.pop("special_tokens_mask")
     windows = []
     for index, sample in enumerate(samples):
-        offsets = trim_offsets(texts[sample], np.array(all_offsets[index], dtype=np.int64))
+        offsets = tidy_offsets(texts[sample], np.array(all_offsets[index], dtype=np.int64).reshape(-1, 2))
         mask = (np.array(specials[index]) == 0) & (offsets[:, 0] < offsets[:, 1])
         inputs = {name: values[index] for name, values in batch.items()}
         windows.append(TokenWindow(sample, inputs, offsets, mask.astype(np.int64)))
     return windows
 
 
-def trim_offsets(text: str, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Take the blanks off both ends of each token's span `(n, 2)`: some tokenizers add the blank before a word."""
+def tidy_offsets(text: str, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Make token spans `(n, 2)` bound words: without blanks at either end, with the marks that follow.
+
+    Some tokenizers count in the blank before a word. Some drop combining marks, as BERT's does with the accents of
+    decomposed text; a mark that no token covers belongs to the token before it.
+    """
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     position = np.arange(len(codes) + 1)
-    blank = np.isin(codes, _WHITESPACE)
-    if not blank.any():
-        return offsets
-    # For each position, the first one from there on, and the last one up to there, that borders no blank.
-    next_word = np.minimum.accumulate(np.where(np.append(blank, False), len(codes), position)[::-1])[::-1]
-    last_word = np.maximum.accumulate(np.where(np.insert(blank, 0, False), 0, position))
-    start = np.minimum(next_word[offsets[:, 0]], offsets[:, 1])
-    return np.stack([start, np.maximum(last_word[offsets[:, 1]], start)], axis=1)
+    distinct, which = np.unique(codes, return_inverse=True)
+    blank = np.array([chr(code).isspace() for code in distinct], dtype=bool)[which]
+    mark = np.array([unicodedata.category(chr(code)).startswith("M") for code in distinct], dtype=bool)[which]
+    start, end = offsets.T
+    if blank.any():
+        # For each position, the first one from there on, and the last one up to there, that borders no blank.
+        next_word = _first_from(position, ~np.append(blank, False))
+        last_word = np.maximum.accumulate(np.where(np.insert(blank, 0, False), 0, position))
+        start = np.minimum(next_word[start], end)
+        end = np.maximum(last_word[end], start)
+    if mark.any():
+        covered = np.bincount(start, minlength=len(position)) - np.bincount(end, minlength=len(position))
+        dropped = np.append(mark & (covered.cumsum()[:-1] == 0), False)
+        end = np.where(start < end, _first_from(position, ~dropped)[end], end)
+    return np.stack([start, end], axis=1)
+
+
+def _first_from(position: NDArray[np.int64], wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """For each position, the first one from there on that is wanted; the last one always is."""
+    return np.minimum.accumulate(np.where(wanted, position, len(position))[::-1])[::-1]

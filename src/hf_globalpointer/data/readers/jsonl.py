@@ -17,11 +17,15 @@ def read_jsonl(path: Path, labelled: bool) -> Iterator[Example]:
     for number, line in numbered_lines(path):
         source = f"{path}:{number}"
         try:
-            yield _parse(json.loads(line), labelled, source)
+            record = json.loads(line)
         except json.JSONDecodeError as error:
             raise DataError(
                 f"{source}: not valid JSON ({error.msg} at column {error.colno}); each line must be one whole object."
             ) from error
+        except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets thousands deep
+            raise DataError(f"{source}: JSON that cannot be read ({error}); simplify the line.") from error
+        try:
+            yield _parse(record, labelled, source)
         except DataError as error:
             raise DataError(f"{source}: {error}") from error
 
