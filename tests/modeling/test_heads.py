@@ -117,8 +117,9 @@ def test_low_precision_input_is_scored_in_float32(kind: str, dtype: torch.dtype)
     assert low(hidden).dense().dtype == torch.float32
 
 
-def test_dropout_acts_in_training_only() -> None:
-    head = make_head("query_key", 2, head_dropout=0.5)
+@pytest.mark.parametrize("kind", HEADS)
+def test_dropout_acts_in_training_only(kind: str) -> None:
+    head = make_head(kind, 2, head_dropout=0.5)
     hidden = torch.randn(1, 5, TINY["hidden_size"])
     assert torch.equal(head(hidden).dense(), head(hidden).dense())
     head.train()

@@ -69,6 +69,7 @@ def test_ties_are_cut_in_the_documented_order() -> None:
     order = [(0, 0, 2), (1, 0, 2), (0, 0, 1), (1, 0, 1), (0, 0, 0), (1, 0, 0), (0, 1, 2), (1, 1, 2)]
     for kept in range(1, 9):
         assert rows(flat.above(0.0, max_spans=kept).spans) == [order[:kept]]
+    assert rows(flat.above(2.0).spans) == [[]]  # every score is 2: a span at the threshold is not over it
 
 
 def test_a_sample_decodes_the_same_alone_and_in_any_batch() -> None:

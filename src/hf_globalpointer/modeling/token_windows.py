@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,11 +86,15 @@ def token_windows(
     all_offsets = batch.pop("offset_mapping")
     specials = batch.pop("special_tokens_mask")
     windows = []
-    for index, sample in enumerate(samples):
-        offsets = tidy_offsets(texts[sample], np.array(all_offsets[index], dtype=np.int64).reshape(-1, 2))
-        mask = (np.array(specials[index]) == 0) & (offsets[:, 0] < offsets[:, 1])
-        inputs = {name: values[index] for name, values in batch.items()}
-        windows.append(TokenWindow(sample, inputs, offsets, mask.astype(np.int64)))
+    # A text is looked through once, not once for each of its windows.
+    for sample, group in groupby(range(len(samples)), key=samples.__getitem__):
+        indices = list(group)
+        offsets = np.array([pair for index in indices for pair in all_offsets[index]], dtype=np.int64).reshape(-1, 2)
+        ends = np.cumsum([len(all_offsets[index]) for index in indices])
+        for index, part in zip(indices, np.split(tidy_offsets(texts[sample], offsets), ends[:-1]), strict=True):
+            mask = (np.array(specials[index]) == 0) & (part[:, 0] < part[:, 1])
+            inputs = {name: values[index] for name, values in batch.items()}
+            windows.append(TokenWindow(sample, inputs, part, mask.astype(np.int64)))
     return windows
 
 
