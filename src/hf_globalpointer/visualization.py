@@ -16,10 +16,13 @@ body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 1.1rem/2.6 s
   background: #fff; }}
 h1 {{ font-size: 1.3rem; }}
 .gp-text {{ margin: 1rem 0; white-space: pre-wrap; overflow-wrap: anywhere; }}
-.gp-entity {{ padding: .25em .3em; margin: 0 .1em; border: 1.5px solid; border-radius: .4em; color: inherit;
-  box-decoration-break: clone; -webkit-box-decoration-break: clone; }}
-.gp-more {{ border-right-style: dashed; }}
-.gp-label {{ margin-left: .4em; font-size: .65em; font-weight: 600; user-select: none; }}
+.gp-entity {{ padding: .15em .3em; margin: 0 .1em; border: 1.5px solid; border-radius: .4em; color: inherit;
+  unicode-bidi: isolate; box-decoration-break: clone; -webkit-box-decoration-break: clone; }}
+.gp-entity:has(.gp-entity) {{ padding-block: .35em; }}
+.gp-entity:has(.gp-entity .gp-entity) {{ padding-block: .55em; }}
+.gp-more {{ border-inline-end-style: dashed; }}
+.gp-label {{ margin-inline-start: .4em; font-size: .65em; font-weight: 600; user-select: none;
+  unicode-bidi: isolate; }}
 </style>
 </head>
 <body>
