@@ -22,9 +22,9 @@ from hf_globalpointer import (
     ComputeSpanMetrics,
     DataCollatorForGlobalPointer,
     encode_examples,
+    parameter_groups,
     read_examples,
 )
-from hf_globalpointer.optimization import parameter_groups
 
 
 @dataclass

@@ -12,6 +12,7 @@ from .modeling.modeling_global_pointer import (
 )
 from .modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 from .modeling.span_scores import SpanScores
+from .optimization import parameter_groups
 from .registration import register
 
 
@@ -34,6 +35,7 @@ __all__ = [
     "SpanMetrics",
     "SpanScores",
     "encode_examples",
+    "parameter_groups",
     "read_examples",
     "register",
     "score_predictions",

@@ -131,7 +131,7 @@ def test_what_cannot_be_aligned_counts_as_missed(trained: Path, data: Path) -> N
 
 def test_early_stopping_ends_training(data: Path, encoder: Path, tmp_path: Path, run: Run) -> None:
     command = train_command(data, encoder, tmp_path / "out", "--patience", 1)
-    command[command.index("--encoder-lr") + 1] = command[command.index("--head-lr") + 1] = "0"
+    command[command.index("--encoder-lr") + 1] = command[command.index("--head-lr") + 1] = "1e-12"
     assert run(*command)[0] == 0
     assert len(json.loads((tmp_path / "out" / "metrics.json").read_text())["history"]) < 5
 
@@ -152,7 +152,9 @@ def test_predict_writes_the_packages_own_format(trained: Path, data: Path, tmp_p
 
     text = tmp_path / "texts.txt"
     text.write_text("ab xz\n\nqyq\n", encoding="utf-8")
-    assert run("predict", "--model", trained, "--input", text)[1] == out
+    first, blank, last = run("predict", "--model", trained, "--input", text)[1].splitlines(keepends=True)
+    assert first + last == out
+    assert json.loads(blank) == {"text": "", "entities": []}
     assert '"entities": []' in run("predict", "--model", trained, "--threshold", 0.999999, "c")[1]
 
 
@@ -169,13 +171,16 @@ GOOD = '{"text": "ab xz", "entities": [{"start": 3, "end": 5, "label": "date"}]}
         ({"train.jsonl": '{"text": "ab", "entities": []}\n'}, r"train\.jsonl: no example holds an entity"),
         (
             {"dev.jsonl": GOOD + GOOD.replace("date", "data")},
-            r"dev\.jsonl:2: label 'data' does not occur in the train",
+            r"dev\.jsonl:2: label 'data' is none of the training",
         ),
         ({"dev.jsonl": GOOD.replace("5", "9")}, r"dev\.jsonl:1: entities\[0\].* 5, the length of the text"),
         (
             {"dev.jsonl": GOOD.replace('"start": 3', '"start": "3"')},
             r"dev\.jsonl:1: entities\[0\]\.start must be an int",
         ),
+        ({"--encoder": "/no/such/encoder"}, "no such folder"),
+        ({"--encoder-lr": "nan"}, "--encoder-lr must be greater than 0"),
+        ({"--head-lr": "-1"}, "--head-lr must be greater than 0"),
         ({"--output": "full"}, "exists and is not an empty folder"),
         ({"--output": "train.jsonl"}, "exists and is not an empty folder"),
     ],
@@ -192,22 +197,30 @@ def test_bad_input_to_train_is_one_sentence(
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "precious").touch()
     options = {"--train": "train.jsonl", "--dev": "dev.jsonl", "--output": "out", "--encoder": str(encoder)}
-    options |= {name: value for name, value in change.items() if name in options}
+    options |= {name: value for name, value in change.items() if name.startswith("--")}
     for name in ("train.jsonl", "dev.jsonl"):
         (tmp_path / name).write_text(change.get(name, GOOD), encoding="utf-8")
     code, out, err = run("train", *(word for option in options.items() for word in option))
     assert (code, out) == (1, "")
     assert re.fullmatch(rf"hf-globalpointer: .*{message}[^\n]*\n", err), err
-    assert not (tmp_path / "out").exists() or change.get("--encoder")
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())  # a corrected rerun works
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["evaluate", "--model", "nowhere", "--data", "good.jsonl"], "cannot load the model nowhere"),
+        (["evaluate", "--model", "nowhere", "--data", "good.jsonl"], "cannot load the model nowhere: "),
         (["evaluate", "--model", "empty", "--data", "good.jsonl"], "holds no config.json"),
         (["evaluate", "--model", "{model}", "--data", "broken.jsonl"], r"broken\.jsonl:7: not valid JSON"),
-        (["evaluate", "--model", "{encoder}", "--data", "good.jsonl"], "needs a GlobalPointer model"),
+        (["evaluate", "--model", "{encoder}", "--data", "good.jsonl"], "of type 'bert', not a GlobalPointer model"),
+        (["evaluate", "--model", "{model}/config.json", "--data", "good.jsonl"], "it is a file; name the folder"),
+        (["evaluate", "--model", "/no/such/model", "--data", "good.jsonl"], "no such folder"),
+        (
+            ["evaluate", "--model", "{model}", "--data", "other.jsonl"],
+            r"other\.jsonl:1: label 'data' is none of the",
+        ),
+        (["evaluate", "--model", "{model}", "--data", "empty"], "a folder; name a file in it"),
+        (["predict", "--model", "{model}", "x", "--output", "empty"], "cannot write empty: it is a folder"),
         (["predict", "--model", "{model}"], "give either texts or --input"),
         (["predict", "--model", "{model}", "x", "--input", "good.jsonl"], "give either texts or --input"),
         (["predict", "--model", "{model}", "x", "--threshold", "1.5"], "--threshold must be between 0 and 1"),
@@ -229,6 +242,7 @@ def test_bad_input_to_evaluate_and_predict_is_one_sentence(
     (tmp_path / "empty").mkdir()
     (tmp_path / "good.jsonl").write_text(GOOD)
     (tmp_path / "good.csv").write_text(GOOD)
+    (tmp_path / "other.jsonl").write_text(GOOD.replace("date", "data"))
     (tmp_path / "broken.jsonl").write_text(GOOD * 6 + "{\n" + GOOD)
     code, out, err = run(*(argument.format(model=trained, encoder=encoder) for argument in arguments))
     assert (code, out) == (1, "")
@@ -259,4 +273,37 @@ def test_the_installed_command_answers(tmp_path: Path) -> None:
         [command, "evaluate", "--model", "x", "--data", "nowhere.jsonl"], capture_output=True, text=True, cwd=tmp_path
     )
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert failed.stderr == "hf-globalpointer: nowhere.jsonl: no such file.\n"
+    assert failed.stderr == "hf-globalpointer: nowhere.jsonl: no such file; check the path.\n"
+
+
+def test_brackets_in_labels_and_names_are_no_markup(
+    data: Path, encoder: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("train.jsonl", "dev.jsonl", "q[dev].jsonl"):
+        (tmp_path / name).write_text(GOOD.replace("date", "[/date]"))
+    files = ["--train", "train.jsonl", "--dev", "dev.jsonl", "--output", "out", "--encoder", encoder, "--epochs", 1]
+    code, out, _ = run("train", *files)
+    assert (code, "│ [/date] │" in out) == (0, True)
+    code, out, _ = run("evaluate", "--model", "out", "--data", "q[dev].jsonl")
+    assert (code, "q[dev].jsonl" in out) == (0, True)
+
+
+def test_a_lone_surrogate_comes_out_as_it_went_in(trained: Path, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "texts.jsonl").write_text('{"id": 7, "text": "xz \\ud800 \u00e9"}\n', encoding="utf-8")
+    code, out, _ = run("predict", "--model", trained, "--input", tmp_path / "texts.jsonl")
+    assert code == 0
+    record = json.loads(out)
+    assert (record["id"], record["text"]) == (7, "xz \ud800 \u00e9")
+
+
+def test_output_follows_links_and_leaves_devices_what_they_are(trained: Path, tmp_path: Path, run: Run) -> None:
+    link, target = tmp_path / "link.jsonl", tmp_path / "target.jsonl"
+    target.touch()
+    link.symlink_to(target)
+    assert run("predict", "--model", trained, "xz", "--output", link)[0] == 0
+    assert link.is_symlink()
+    assert '"label": "date"' in target.read_text()
+    code, _, err = run("predict", "--model", trained, "xz", "--output", "/dev/full")
+    assert (code, Path("/dev/full").is_char_device()) == (1, True)
+    assert err.splitlines()[-1] == "hf-globalpointer: [Errno 28] No space left on device"

@@ -66,8 +66,8 @@ def test_other_fields_are_left_alone(tmp_path: Path) -> None:
     assert example.entities == (Entity(0, 3, "person"), Entity(8, 11, "person"))
 
 
-@pytest.mark.parametrize(("given", "read"), [(7, "7"), (0, "0"), ("x-1", "x-1"), (None, None)])
-def test_ids_become_strings(tmp_path: Path, given: Any, read: str | None) -> None:
+@pytest.mark.parametrize(("given", "read"), [(7, 7), (0, 0), ("x-1", "x-1"), (None, None)])
+def test_ids_stay_what_they_are(tmp_path: Path, given: Any, read: str | int | None) -> None:
     (example,) = read_examples(write(tmp_path, json.dumps({**GOOD, "id": given})))
     assert example.id == read
 
@@ -119,7 +119,7 @@ def test_format_overrides_the_suffix(tmp_path: Path) -> None:
     ("content", "expected"),
     [
         pytest.param("one\ntwo\n", [("one", 1), ("two", 2)], id="plain"),
-        pytest.param("\ufeffone\r\n\r\n  \r\ntwo", [("one", 1), ("two", 4)], id="bom-crlf-blank"),
+        pytest.param("\ufeffone\r\n\r\n  \r\ntwo", [("one", 1), ("", 2), ("  ", 3), ("two", 4)], id="bom-crlf-blank"),
         pytest.param("  one \n", [("  one ", 1)], id="blanks-kept"),
         pytest.param('{"text": "😀"}\nŁódź\u2028東京\n', [('{"text": "😀"}', 1), ("Łódź\u2028東京", 2)], id="unicode"),
     ],
@@ -134,7 +134,7 @@ def test_examples_before_a_broken_line_are_read(tmp_path: Path, labelled: bool) 
     path = write(tmp_path, "".join(f"{json.dumps({**GOOD, 'id': i})}\n" for i in range(1, 7)) + '{"text": "a",\n')
     examples = read_examples(path, labelled=labelled)
     assert isinstance(examples, Iterator)
-    assert [next(examples).id for _ in range(6)] == ["1", "2", "3", "4", "5", "6"]
+    assert [next(examples).id for _ in range(6)] == [1, 2, 3, 4, 5, 6]
     with pytest.raises(DataError) as caught:
         next(examples)
     assert str(caught.value).startswith(f"{path}:7: not valid JSON (")
@@ -186,7 +186,10 @@ def test_plain_text_before_a_broken_line_is_read(tmp_path: Path) -> None:
         pytest.param(with_entity(start="8"), 'entities[1].start must be an integer, got "8".', id="string-start"),
         pytest.param(with_entity(end=False), "entities[1].end must be an integer, got false.", id="bool-end"),
         pytest.param(with_entity(end=None), "entities[1].end must be an integer, got null.", id="null-end"),
-        pytest.param(with_entity(label=""), "entities[1].label is empty; name the entity's type.", id="empty-label"),
+        pytest.param(with_entity(label=""), "entities[1].label is ''; name the entity's type in", id="empty-label"),
+        pytest.param(with_entity(label="a\ud800"), r"entities[1].label is 'a\ud800'; name", id="surrogate-label"),
+        pytest.param(with_entity(label="a\n"), r"entities[1].label is 'a\n'; name", id="control-label"),
+        pytest.param({**GOOD, "id": [1]}, "id must be a string or an integer, got [1].", id="list-id"),
         pytest.param(with_entity(label=3), "entities[1].label must be a string, got 3.", id="number-label"),
         pytest.param(with_entity(end=7), "entities[1] ('person') has start 8 and end 7;", id="end-before-start"),
         pytest.param(with_entity(end=8), "entities[1] ('person') has start 8 and end 8;", id="empty-entity"),
@@ -228,15 +231,16 @@ def test_long_values_are_cut_in_messages(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["none.jsonl", "none.txt", "none.csv"])
 def test_missing_file(tmp_path: Path, name: str) -> None:
-    assert error_of(tmp_path / name) == f"{tmp_path / name}: no such file."
+    assert error_of(tmp_path / name) == f"{tmp_path / name}: no such file; check the path."
 
 
 def test_folder_is_no_file(tmp_path: Path) -> None:
-    assert error_of(tmp_path) == f"{tmp_path}: no such file."
+    assert error_of(tmp_path) == f"{tmp_path}: a folder; name a file in it."
 
 
-@pytest.mark.parametrize("content", ["", "\n \r\n", "\ufeff"])
-@pytest.mark.parametrize("name", ["data.jsonl", "data.txt"])
+@pytest.mark.parametrize(
+    ("name", "content"), [("data.jsonl", ""), ("data.jsonl", "\n \r\n"), ("data.jsonl", "\ufeff"), ("data.txt", "")]
+)
 def test_file_without_examples(tmp_path: Path, content: str, name: str) -> None:
     path = write(tmp_path, content, name)
     assert error_of(path, labelled=False) == f"{path}: the file holds no examples."

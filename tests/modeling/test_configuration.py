@@ -36,7 +36,7 @@ def test_two_labels_with_transformers_default_names_survive(config_class: type, 
         ({"labels": ["x", "y"]}, {0: "x", 1: "y"}),
         ({"id2label": {"0": "x", "1": "y"}}, {0: "x", 1: "y"}),
         ({"label2id": {"x": 0, "y": 1}}, {0: "x", 1: "y"}),
-        ({"id2label": {0: "x"}, "label2id": {"old": 0}}, {0: "x"}),
+        ({"id2label": {0: "x", 1: "y"}, "label2id": {"y": 1, "x": 0}, "num_labels": 2}, {0: "x", 1: "y"}),
         ({"num_labels": 1}, {0: "LABEL_0"}),
         ({}, {}),
     ],
@@ -63,6 +63,9 @@ def test_entity_types_in_every_form(given: dict[str, object], expected: dict[int
         ({"labels": ["a", ""]}, "non-empty"),
         ({"id2label": {1: "a"}}, "must be 0 to 0"),
         ({"labels": ["a"], "id2label": {0: "a"}}, "once"),
+        ({"labels": ["a"], "num_labels": 2}, "`num_labels` is 2, but 1 entity types"),
+        ({"labels": "ab"}, "must be a list"),
+        ({"id2label": {0: "a", 1: "b"}, "label2id": {"a": 1, "b": 0}}, "not the inverse"),
         ({"labels": ["a"], "thresholds": {"b": 0.5}}, "none of the labels"),
         ({"labels": ["a"], "thresholds": {"a": 1.0}}, r"in \(0, 1\)"),
     ],
@@ -85,10 +88,17 @@ def test_a_plain_encoder_starts_a_new_model_in_silence(tmp_path: Path, caplog: p
 
 
 def test_new_labels_replace_those_of_a_checkpoint_as_a_whole(tmp_path: Path) -> None:
-    BertGlobalPointerConfig(labels=["x", "y"]).save_pretrained(tmp_path)
+    BertGlobalPointerConfig(labels=["x", "y"], thresholds={"x": 0.3}).save_pretrained(tmp_path)
     for given in ({"labels": ["z"]}, {"id2label": {0: "z"}}):
         config = BertGlobalPointerConfig.from_pretrained(tmp_path, **given)
-        assert (config.id2label, config.label2id) == ({0: "z"}, {"z": 0})
+        assert (config.id2label, config.label2id, config.thresholds) == ({0: "z"}, {"z": 0}, None)
+
+
+def test_labels_changed_in_memory_are_checked_when_saved(tmp_path: Path) -> None:
+    config = BertGlobalPointerConfig(labels=["x", "y"])
+    config.id2label = {0: "X", 1: "Y"}
+    with pytest.raises(Exception, match="not the inverse"):
+        config.save_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize("other", [RobertaConfig(), BertEfficientGlobalPointerConfig(labels=["x"])])

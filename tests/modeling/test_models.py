@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModel, AutoModelForTokenClassification, EvalPrediction, set_seed
@@ -89,6 +90,12 @@ def test_the_load_report_of_a_plain_encoder_names_the_head_alone(kind: str, mini
     assert model.config.id2label == dict(enumerate(LABELS))
 
 
+def test_labels_may_be_of_any_integer_type(tiny_model: torch.nn.Module) -> None:
+    labels = torch.tensor([[[0, 1, 2]], [[1, 1, 2]]])
+    losses = [tiny_model(**INPUT, labels=labels.to(dtype)).loss for dtype in (torch.int64, torch.int32, torch.uint8)]
+    assert losses[0] == losses[1] == losses[2]
+
+
 def test_wrong_labels_are_an_error_of_the_model(tiny_model: torch.nn.Module) -> None:
     with pytest.raises(ValueError, match=r"labels\[0, 0\]"):
         tiny_model(**INPUT, labels=torch.tensor([[[0, 3, 2]], [[0, 1, 1]]]))
@@ -127,6 +134,11 @@ def test_thresholds_of_the_configuration_and_the_call(tiny_model: torch.nn.Modul
     assert kept(tiny_model.decode(scores, {"date": 0.2}).spans) == over(0.2, 0.5, 0.4)
     tiny_model.config.score_threshold = 0.8
     assert kept(tiny_model.decode(scores).spans) == over(0.5, 0.5, 0.4)
+    assert kept(tiny_model.decode(scores, np.float32(0.5)).spans) == over(0.5, 0.5, 0.5)
+    tiny_model.config.thresholds = {"place": 2.0}
+    with pytest.raises(ValueError, match=r"got 2\.0 for 'place'"):
+        tiny_model.decode(scores)
+    tiny_model.config.thresholds = None
     for wrong in (0.0, 1.0, {"date": 2.0}, {"nothing": 0.5}):
         with pytest.raises(ValueError, match=r"[Tt]hreshold"):
             tiny_model.decode(scores, wrong)

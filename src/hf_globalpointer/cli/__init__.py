@@ -26,6 +26,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; what the user can mend ends in one sentence on standard error and exit code 1."""
     try:
         app(arguments)
-    except (DataError, InputError) as error:
+    except (DataError, InputError, OSError) as error:
         print(f"hf-globalpointer: {error}", file=sys.stderr)
         raise SystemExit(1) from None

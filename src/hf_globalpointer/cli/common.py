@@ -1,22 +1,24 @@
-"""What the commands share: reading input, running the pipeline with a progress bar, tables, whole files."""
+"""What the commands share: loading, running the pipeline with a progress bar, tables, whole files."""
 
 import os
+import stat
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from transformers import pipeline
+from rich.text import Text
+from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 
-from ..data import Example
+from ..data import DataError, Example
 from ..metrics import SpanCounts, SpanMetrics, score_predictions
 from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 from ..modeling.span_decoding import PredictedEntity
-from ..registration import TASK
+from ..registration import MODELS, TASK
 
 
 messages = Console(stderr=True)
@@ -27,27 +29,51 @@ class InputError(Exception):
 
 
 @contextmanager
-def loading(what: str) -> Iterator[None]:
-    """Turn the errors of `from_pretrained` into one sentence."""
+def loading(what: str, name: str) -> Iterator[None]:
+    """Turn whatever goes wrong while loading a checkpoint into one sentence.
+
+    Raises:
+        InputError: If `name` is a path where no checkpoint folder is, or loading fails.
+    """
+    path = Path(name)
+    if path.is_file():
+        raise InputError(f"cannot load the {what} {name}: it is a file; name the folder that holds it.")
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise InputError(f"cannot load the {what} {name}: the folder holds no config.json; is it a checkpoint?")
+    if not path.exists() and (path.is_absolute() or len(path.parts) > 2):
+        raise InputError(f"cannot load the {what} {name}: no such folder.")
     try:
         yield
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"cannot load {what}: {reason}") from error
+    except Exception as error:
+        # What loading runs into is of every class there is, and often told in many lines.
+        reason = " ".join(str(error).split())
+        raise InputError(f"cannot load the {what} {name}: {reason[:400]}") from error
 
 
-def load_pipeline(model: str) -> GlobalPointerNerPipeline:
+def load_pipeline(name: str) -> GlobalPointerNerPipeline:
     """The pipeline of a checkpoint folder or Hub id.
 
     Raises:
         InputError: If there is none, or it is not a GlobalPointer checkpoint.
     """
-    folder = Path(model)
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise InputError(f"cannot load the model {model}: the folder holds no config.json; is it a checkpoint?")
-    with loading(f"the model {model}"):
-        pipe: GlobalPointerNerPipeline = pipeline(TASK, model=model)
-    return pipe
+    with loading("model", name):
+        config = AutoConfig.from_pretrained(name)
+        if type(config) not in MODELS:
+            raise ValueError(f"it is of type {config.model_type!r}, not a GlobalPointer model; train one from it.")
+        model = AutoModelForTokenClassification.from_pretrained(name)
+        return GlobalPointerNerPipeline(model=model, tokenizer=AutoTokenizer.from_pretrained(name), task=TASK)
+
+
+def check_labels(examples: Iterable[Example], known: Iterable[str], whose: str) -> None:
+    """Raise a `DataError` at the first entity whose label is not known."""
+    known = set(known)
+    for example in examples:
+        for entity in example.entities:
+            if entity.label not in known:
+                raise DataError(
+                    f"{example.source}: label {entity.label!r} is none of {whose} ({', '.join(sorted(known))}); "
+                    "correct it, or train with examples of it."
+                )
 
 
 def recognise(
@@ -78,14 +104,16 @@ def evaluate_examples(pipe: GlobalPointerNerPipeline, examples: list[Example], b
 
 def metrics_table(metrics: SpanMetrics, title: str) -> Table:
     """Precision, recall and F1 of every type, micro and macro."""
-    table = Table(title=title)
+    table = Table(title=Text(title))
     table.add_column("type")
     for name in ("precision", "recall", "F1", "gold", "predicted", "correct"):
         table.add_column(name, justify="right")
 
     def add(name: str, counts: SpanCounts, last: bool) -> None:
         ratios = (f"{value:.4f}" for value in counts.to_dict().values())
-        table.add_row(name, *ratios, *map(str, (counts.gold, counts.predicted, counts.correct)), end_section=last)
+        numbers = map(str, (counts.gold, counts.predicted, counts.correct))
+        # As `Text`, so that brackets in a label are no markup.
+        table.add_row(Text(name), *ratios, *numbers, end_section=last)
 
     types = list(metrics.per_type.items())
     for index, (label, counts) in enumerate(types, start=1):
@@ -96,15 +124,27 @@ def metrics_table(metrics: SpanMetrics, title: str) -> Table:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[str]]:
-    """Write `path` under the name `path.partial`, and give it its own name only once it is whole."""
-    partial = path.with_name(f"{path.name}.partial")
+def whole_file(path: Path) -> Iterator[TextIO]:
+    """Write a file under its name with `.partial` added, and give it its own name only once it is whole.
+
+    What is no file, such as a pipe or a device, is written to as it is.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
+    target = path.resolve()
+    if target.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder; name a file.")
+    is_stream = target.exists() and not stat.S_ISREG(target.stat().st_mode)
+    partial = target if is_stream else target.with_name(f"{target.name}.partial")
     try:
         file = partial.open("w", encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}.") from error
     with file:
         yield file
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+        if not is_stream:
+            file.flush()
+            os.fsync(file.fileno())
+    if not is_stream:
+        partial.replace(target)

@@ -26,7 +26,7 @@ def predict(
     threshold: Annotated[
         float | None, typer.Option(help="Probability above which a span is an entity, instead of the model's own.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Texts in a batch.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Inputs in a batch: texts, or windows of long ones.")] = 32,
 ) -> None:
     """Write the entities of texts as JSON Lines."""
     if bool(texts) == bool(input):
@@ -37,7 +37,17 @@ def predict(
     pipe = load_pipeline(model)
     with whole_file(output) if output else nullcontext(sys.stdout) as file:
         for example, entities in recognise(pipe, examples, batch_size, threshold=threshold):
-            file.write(json.dumps(_record(example, entities), ensure_ascii=False) + "\n")
+            file.write(_json_line(_record(example, entities), file.encoding))
+
+
+def _json_line(record: dict[str, object], encoding: str) -> str:
+    """A line of JSON, escaped where the encoding cannot hold a character of it, such as a lone surrogate."""
+    line = json.dumps(record, ensure_ascii=False)
+    try:
+        line.encode(encoding)
+    except UnicodeEncodeError:
+        line = json.dumps(record)
+    return line + "\n"
 
 
 def _record(example: Example, entities: Iterable[PredictedEntity]) -> dict[str, object]:

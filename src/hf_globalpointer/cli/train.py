@@ -1,9 +1,11 @@
 """`hf-globalpointer train`."""
 
 import json
+import math
 import shutil
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import torch
@@ -19,7 +21,7 @@ from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 from ..modeling.token_windows import max_tokens
 from ..optimization import parameter_groups
 from ..registration import TASK
-from .common import InputError, evaluate_examples, loading, messages, metrics_table, whole_file
+from .common import InputError, check_labels, evaluate_examples, loading, messages, metrics_table, whole_file
 
 
 class Head(StrEnum):
@@ -46,14 +48,17 @@ def train(
     patience: Annotated[
         int | None, typer.Option(min=1, help="Stop after this many epochs without a better dev F1.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of initialisation, order and dropout.")] = 42,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of initialisation, order and dropout.")] = 42,
 ) -> None:
     """Fine-tune an encoder, keep the epoch with the best dev F1, and write checkpoint and metrics.json."""
+    for option, rate in (("--encoder-lr", encoder_lr), ("--head-lr", head_lr)):
+        if not 0 < rate < math.inf:
+            raise InputError(f"{option} must be greater than 0, got {rate}.")
     splits, labels = _read_splits(train, dev, test)
     _check_output(output)
 
     transformers.set_seed(seed)
-    with loading(f"the encoder {encoder}"):
+    with loading("encoder", encoder):
         tokenizer = AutoTokenizer.from_pretrained(encoder)
         network = MODEL_CLASSES[model].from_pretrained(encoder, labels=labels)
 
@@ -126,13 +131,8 @@ def _read_splits(train: Path, dev: Path, test: Path | None) -> tuple[dict[str, l
     labels = sorted({entity.label for example in splits["train"] for entity in example.entities})
     if not labels:
         raise DataError(f"{train}: no example holds an entity; there is nothing to learn.")
-    for example in (example for examples in splits.values() for example in examples):
-        for entity in example.entities:
-            if entity.label not in labels:
-                raise DataError(
-                    f"{example.source}: label {entity.label!r} does not occur in the training data "
-                    f"({', '.join(labels)}); correct it, or add training examples of it."
-                )
+    for examples in splits.values():
+        check_labels(examples, labels, "the training data's labels")
     return splits, labels
 
 
@@ -142,7 +142,8 @@ def _check_output(output: Path) -> None:
         raise InputError(f"{output} exists and is not an empty folder; choose another --output or remove it.")
     try:
         output.mkdir(parents=True, exist_ok=True)
-        (output / "checkpoints").mkdir()
+        with TemporaryDirectory(dir=output):
+            pass
     except OSError as error:
         raise InputError(f"cannot write to {output}: {error.strerror}.") from error
 

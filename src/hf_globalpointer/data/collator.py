@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -50,10 +51,15 @@ class DataCollatorForGlobalPointer:
             if mask is None:
                 # An unknown token is a "special" one to the tokenizer, and may well be part of a name.
                 special = set(self.tokenizer.all_special_ids) - {self.tokenizer.unk_token_id}
-                mask = [int(token not in special) for token in feature["input_ids"]]
+                mask = [token not in special for token in _integers(feature["input_ids"]).tolist()]
             part = slice(length - len(mask), None) if self.tokenizer.padding_side == "left" else slice(len(mask))
-            row[part] = torch.as_tensor(mask)
+            row[part] = _integers(mask)
         return masks
+
+
+def _integers(values: Any) -> Tensor:
+    """A list, or what a data set formatted for torch or NumPy holds in its place."""
+    return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, dtype=np.int64))
 
 
 def _pad_labels(features: list[dict[str, Any]]) -> Tensor:
@@ -70,6 +76,6 @@ def _pad_labels(features: list[dict[str, Any]]) -> Tensor:
             raise ValueError(
                 f"`labels` of feature {index} must be (type, first token, last token) triples, got {rows}."
             )
-        if rows:
-            labels[index, : len(rows)] = torch.tensor(rows)
+        if len(rows):
+            labels[index, : len(rows)] = _integers(rows)
     return labels

@@ -23,20 +23,23 @@ class Example:
     Args:
         text (`str`): The text.
         entities (`tuple[Entity, ...]`, *optional*): Its entities, in any order.
-        id (`str`, *optional*): A name for the example.
+        id (`str` or `int`, *optional*): A name for the example.
         source (`str`, *optional*): Where it was read, "file:line", for messages.
 
     Raises:
-        DataError: If an entity is empty or reaches outside the text.
+        DataError: If an entity is no `Entity`, is empty or reaches outside the text.
     """
 
     text: str
     entities: tuple[Entity, ...] = ()
-    id: str | None = None
+    id: str | int | None = None
     source: str | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "entities", tuple(self.entities))
         for index, entity in enumerate(self.entities):
+            if not isinstance(entity, Entity):
+                raise DataError(f"entities[{index}] must be an `Entity`, got {entity!r}.")
             if not 0 <= entity.start < entity.end <= len(self.text):
                 raise DataError(
                     f"entities[{index}] ({entity.label!r}) has start {entity.start} and end {entity.end}; they must "
@@ -46,4 +49,4 @@ class Example:
     @property
     def name(self) -> str:
         """What messages call this example: where it was read, or its id, or how it begins."""
-        return self.source or self.id or repr(self.text[:40])
+        return self.source or (repr(self.text[:40]) if self.id is None else str(self.id))

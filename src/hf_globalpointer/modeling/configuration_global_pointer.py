@@ -10,6 +10,36 @@ from transformers import BertConfig, PreTrainedConfig
 _LABEL_FIELDS = ("labels", "id2label", "label2id", "num_labels")
 
 
+def _entity_types(
+    labels: Sequence[str] | None,
+    id2label: Mapping[Any, str] | None,
+    label2id: Mapping[str, int] | None,
+    num_labels: int | None,
+) -> dict[int, str] | None:
+    """The entity types from whichever form they are given in; `None` where only their number is.
+
+    Raises:
+        ValueError: If they are given twice, and not as the same.
+    """
+    if isinstance(labels, str):
+        raise ValueError(f"`labels` must be a list of entity types, got the string {labels!r}.")
+    if labels is not None:
+        if id2label is not None or label2id is not None:
+            raise ValueError("Give the entity types once: either `labels` or `id2label`, not both.")
+        id2label = dict(enumerate(labels))
+    elif id2label is not None:
+        id2label = {int(index): label for index, label in id2label.items()}
+        if label2id is not None and {index: label for label, index in label2id.items()} != id2label:
+            raise ValueError(f"`label2id` {label2id} is not the inverse of `id2label` {id2label}.")
+    elif label2id is not None:
+        id2label = {index: label for label, index in label2id.items()}
+    elif num_labels is None:
+        id2label = {}
+    if id2label is not None and num_labels not in (None, len(id2label)):
+        raise ValueError(f"`num_labels` is {num_labels}, but {len(id2label)} entity types are given.")
+    return id2label
+
+
 class GlobalPointerConfigMixin(PreTrainedConfig):
     """Fields of the span head, shared by every GlobalPointer configuration.
 
@@ -51,22 +81,13 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
     max_spans: int = 1024
 
     encoder_model_type: ClassVar[str]
+    # Trainer evaluation gathers the spans alone.
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["hidden_states", "attentions"]
 
     # `PreTrainedConfig` hands every argument that is no field to `__post_init__` by name.
     def __post_init__(self, labels: Sequence[str] | None = None, **kwargs: Any) -> None:
-        id2label: Mapping[Any, str] | None = self.id2label
-        label2id: Mapping[str, int] | None = self.label2id
-        if labels is not None:
-            if id2label is not None:
-                raise ValueError("Give the entity types once: either `labels` or `id2label`, not both.")
-            id2label = dict(enumerate(labels))
-        elif id2label is None and label2id is not None:
-            id2label = {index: label for label, index in label2id.items()}
-        elif id2label is None and kwargs.get("num_labels") is None:
-            id2label = {}
+        id2label = _entity_types(labels, self.id2label, self.label2id, kwargs.get("num_labels"))
         if id2label is not None:
-            # Both from one, so that a `label2id` left over from another checkpoint can never disagree.
-            id2label = {int(index): label for index, label in id2label.items()}
             self.id2label, self.label2id = id2label, {label: index for index, label in id2label.items()}
         super().__post_init__(**kwargs)
 
@@ -78,8 +99,10 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
         for index, label in id2label.items():
             if not isinstance(label, str) or not label:
                 raise ValueError(f"Entity type {index} must be a non-empty string, got {label!r}.")
-            if label2id.get(label) != index:
-                raise ValueError(f"Entity type {label!r} occurs twice in `id2label`, or `label2id` disagrees with it.")
+            if list(id2label.values()).count(label) > 1:
+                raise ValueError(f"Entity type {label!r} occurs twice in `id2label`.")
+        if label2id != {label: index for index, label in id2label.items()}:
+            raise ValueError(f"`label2id` {label2id} is not the inverse of `id2label` {id2label}.")
 
     def validate_span_head(self) -> None:
         """The numbers of the span head must be ones it can be built and run with."""
@@ -111,7 +134,7 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
             ValueError: If the file belongs to a model of another kind.
         """
         config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
-        model_type = config_dict.get("model_type", cls.model_type)
+        model_type = config_dict.get("model_type", cls.encoder_model_type)
         if model_type not in (cls.model_type, cls.encoder_model_type):
             raise ValueError(
                 f"{pretrained_model_name_or_path} is a checkpoint of type {model_type!r}; {cls.__name__} reads "
@@ -125,10 +148,10 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """As in `PreTrainedConfig`; entity types among `kwargs` replace those of `config_dict` as a whole."""
+        """As in `PreTrainedConfig`; entity types among `kwargs` replace those of `config_dict`, thresholds and all."""
         given = {name: kwargs.pop(name) for name in _LABEL_FIELDS if kwargs.get(name) is not None}
         if given:
-            config_dict = {k: v for k, v in config_dict.items() if k not in _LABEL_FIELDS} | given
+            config_dict = {k: v for k, v in config_dict.items() if k not in (*_LABEL_FIELDS, "thresholds")} | given
         return super().from_dict(config_dict, **kwargs)
 
     def to_diff_dict(self) -> dict[str, Any]:

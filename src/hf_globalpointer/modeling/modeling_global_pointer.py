@@ -1,5 +1,6 @@
 """The GlobalPointer heads (Su et al., 2022, https://arxiv.org/abs/2208.03054) and the models that carry them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,6 +163,10 @@ class GenericForGlobalPointer(PreTrainedModel):
         self.classifier = self.head_class(config)
         self.post_init()
 
+    def _make_encoder(self, config: PreTrainedConfig) -> PreTrainedModel:
+        """The encoder, without weights of its own: `from_pretrained` fills them in."""
+        raise NotImplementedError(f"{type(self).__name__} must say how its encoder is made.")
+
     @can_return_tuple
     def forward(
         self,
@@ -223,7 +228,7 @@ class GenericForGlobalPointer(PreTrainedModel):
         """Encode and score a batch without building the logits; takes the inputs of `forward` but `labels`."""
         return self._encode(**inputs)[0]
 
-    def decode(self, scores: SpanScores, thresholds: dict[str, float] | float | None = None) -> ScoredSpans:
+    def decode(self, scores: SpanScores, thresholds: Mapping[str, float] | float | None = None) -> ScoredSpans:
         """The predicted spans among `scores`, at most `config.max_spans` of a sample.
 
         Args:
@@ -240,29 +245,30 @@ class GenericForGlobalPointer(PreTrainedModel):
         kept = scores.above(limits, max_spans=self.config.max_spans)
         if kept.num_cut:
             logger.warning_once(
-                f"More than {self.config.max_spans} spans of one text score over the threshold, as with an untrained "
+                f"More than {self.config.max_spans} spans of one input score over the threshold, as with an untrained "
                 "model; the lowest are left out. If they are wanted, raise `config.max_spans`."
             )
         return kept
 
-    def _probabilities(self, thresholds: dict[str, float] | float | None) -> list[float]:
+    def _probabilities(self, thresholds: Mapping[str, float] | float | None) -> list[float]:
         """The threshold of each label, in the order of their ids."""
-        if isinstance(thresholds, int | float):
+        if thresholds is None:
+            thresholds = {}
+        elif not isinstance(thresholds, Mapping):
             thresholds = dict.fromkeys(self.config.label2id, float(thresholds))
-        thresholds = thresholds or {}
-        for label, threshold in thresholds.items():
+        given = {**(self.config.thresholds or {}), **thresholds}
+        for label, threshold in given.items():
             if label not in self.config.label2id:
                 raise ValueError(f"Threshold for {label!r}, which is none of {list(self.config.label2id)}.")
             if not 0 < threshold < 1:
                 raise ValueError(f"A threshold is a probability in (0, 1), got {threshold} for {label!r}.")
-        given = {**(self.config.thresholds or {}), **thresholds}
         return [given.get(self.config.id2label[index], 0.5) for index in range(self.config.num_labels)]
 
     def _encode(
         self, attention_mask: Tensor | None = None, span_token_mask: Tensor | None = None, **kwargs: Any
     ) -> tuple[SpanScores, ModelOutput]:
         encoder_inputs = {name: value for name, value in kwargs.items() if value is not None}
-        outputs = self.base_model(attention_mask=attention_mask, return_dict=True, **encoder_inputs)
+        outputs = self.base_model(**{**encoder_inputs, "attention_mask": attention_mask, "return_dict": True})
         return self.classifier(outputs.last_hidden_state, attention_mask, span_token_mask), outputs
 
 

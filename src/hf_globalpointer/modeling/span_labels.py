@@ -31,6 +31,9 @@ def spans_from_labels(labels: Tensor, num_types: int, mask: Tensor) -> Tensor:
             f"`labels` must have shape ({num_samples}, M, 3), rows (type, first token, last token) padded with "
             f"{PADDING}, or dense ({num_samples}, {num_types}, {n}, {n}); got {tuple(labels.shape)}."
         )
+    if spans.is_floating_point():
+        raise ValueError(f"`labels` must hold integers, got {spans.dtype}.")
+    spans = spans.long()
     # A compiled graph cannot raise on the values of a tensor; eager training and evaluation always check.
     if not torch.compiler.is_compiling():
         _check(spans, num_types, mask)
@@ -50,8 +53,6 @@ def _rows_from_dense(labels: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def _check(spans: Tensor, num_types: int, mask: Tensor) -> None:
     """Raise a `ValueError` that names the first row that is no span of this batch."""
-    if spans.is_floating_point():
-        raise ValueError(f"`labels` must hold integers, got {spans.dtype}.")
     n = mask.shape[1]
     padding = (spans == PADDING).all(-1)
     types, first, last = spans.unbind(-1)

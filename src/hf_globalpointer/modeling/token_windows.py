@@ -64,12 +64,14 @@ def token_windows(
         for each text.
 
     Raises:
-        ValueError: If the tokenizer is not a fast one, or the stride leaves no room in a window.
+        ValueError: If the tokenizer is not a fast one, or special tokens or the stride leave no room in a window.
     """
     if not tokenizer.is_fast:
         raise ValueError(f"{type(tokenizer).__name__} gives no character offsets; use a fast tokenizer.")
-    stride = max_length // 4 if stride is None else stride
     room = max_length - tokenizer.num_special_tokens_to_add()
+    if room < 1:
+        raise ValueError(f"Windows of {max_length} tokens leave no room beside the special ones; raise `max_length`.")
+    stride = min(max_length // 4, room - 1) if stride is None else stride
     if not 0 <= stride < room:
         raise ValueError(f"`stride` must be in 0..{room - 1} for windows of {max_length} tokens, got {stride}.")
     batch = tokenizer(

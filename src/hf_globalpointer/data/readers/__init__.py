@@ -29,8 +29,10 @@ def read_examples(path: str | PathLike[str], format: str | None = None, *, label
             line and field.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file.")
+    if path.is_dir():
+        raise DataError(f"{path}: a folder; name a file in it.")
+    if not path.exists():
+        raise DataError(f"{path}: no such file; check the path.")
     format = format or _FORMAT_OF_SUFFIX.get(path.suffix.lower())
     if format not in FORMATS:
         raise DataError(f"{path}: unknown format; rename it to .jsonl or .txt, or name one of {', '.join(FORMATS)}.")

@@ -13,8 +13,10 @@ _TYPE_NAMES = {str: "a string", int: "an integer", list: "a list", dict: "an obj
 
 
 def read_jsonl(path: Path, labelled: bool) -> Iterator[Example]:
-    """Yield the example of each line; fields other than the ones above are left alone."""
+    """Yield the example of each line that is not blank; fields other than the ones above are not read."""
     for number, line in numbered_lines(path):
+        if not line.strip():
+            continue
         source = f"{path}:{number}"
         try:
             record = json.loads(line)
@@ -40,11 +42,13 @@ def _parse(record: Any, labelled: bool, source: str) -> Example:
             item = _typed(item, dict, where)
             start, end = (_field(item, name, int, where) for name in ("start", "end"))
             label = _field(item, "label", str, where)
-            if not label:
-                raise DataError(f"{where}.label is empty; name the entity's type.")
+            if not label.isprintable() or not label:
+                raise DataError(f"{where}.label is {label!r}; name the entity's type in printable characters.")
             entities.append(Entity(start, end, label))
     id = record.get("id")
-    return Example(text, tuple(entities), id=None if id is None else str(id), source=source)
+    if not isinstance(id, str | int | None):
+        raise DataError(f"id must be a string or an integer, got {json.dumps(id)[:60]}.")
+    return Example(text, tuple(entities), id=id, source=source)
 
 
 def _field(record: dict[str, Any], name: str, kind: type, where: str | None = None) -> Any:

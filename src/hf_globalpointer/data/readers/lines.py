@@ -7,7 +7,7 @@ from ..schema import DataError
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a UTF-8 file that are not blank, without their line ends, numbered from 1.
+    """Yield the lines of a UTF-8 file, without their line ends, numbered from 1.
 
     Raises:
         DataError: At the first line that is not UTF-8.
@@ -18,5 +18,4 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:
                 raise DataError(f"{path}:{number}: not UTF-8 ({error}); convert the file to UTF-8.") from error
-            if text.strip():
-                yield number, text
+            yield number, text

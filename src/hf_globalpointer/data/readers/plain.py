@@ -8,6 +8,6 @@ from .lines import numbered_lines
 
 
 def read_plain(path: Path, labelled: bool) -> Iterator[Example]:
-    """Yield each line that is not blank as an example without entities."""
+    """Yield each line, a blank one too, as an example without entities."""
     for number, line in numbered_lines(path):
         yield Example(line, source=f"{path}:{number}")

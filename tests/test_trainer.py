@@ -1,0 +1,98 @@
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import torch
+from datasets import Dataset
+from transformers import PreTrainedTokenizerFast, Trainer, TrainingArguments
+
+from conftest import LABELS, make_model
+from hf_globalpointer import ComputeSpanMetrics, DataCollatorForGlobalPointer, Example, encode_examples, read_examples
+from hf_globalpointer.optimization import parameter_groups
+
+
+Features = list[dict[str, object]]
+
+
+@pytest.fixture
+def features(char_tokenizer: PreTrainedTokenizerFast) -> Features:
+    """Texts of the sample data by their first letters, so that batches differ in length, without entities or with."""
+    texts = [example.text for example in read_examples(str(files("hf_globalpointer.data") / "samples" / "dev.jsonl"))]
+    examples = [Example(text[: 3 + index]) for index, text in enumerate(texts[:20])]
+    made, _ = encode_examples(examples, char_tokenizer, {})
+    for feature in made[::2]:
+        feature["labels"] = [[0, 1, 2], [1, 2, 2]]
+    return made
+
+
+def make_trainer(tokenizer: PreTrainedTokenizerFast, output: Path, **arguments: object) -> Trainer:
+    defaults = {"per_device_train_batch_size": 4, "per_device_eval_batch_size": 3, "report_to": "none", "max_steps": 1}
+    return Trainer(
+        model=make_model("efficient", head_dropout=0.0, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0),
+        args=TrainingArguments(str(output), dataloader_pin_memory=False, **{**defaults, **arguments}),
+        data_collator=DataCollatorForGlobalPointer(tokenizer),
+        compute_metrics=ComputeSpanMetrics(dict(enumerate(LABELS))),
+    )
+
+
+def test_evaluation_gathers_spans_of_batches_of_any_length(
+    features: Features, char_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    trainer = make_trainer(char_tokenizer, tmp_path)
+    output = trainer.predict(features)
+    assert output.predictions.ndim == 3
+    assert output.predictions.shape[::2] == (20, 3)
+    one_by_one = [trainer.predict([feature]) for feature in features]
+    gold = sum(len(feature["labels"]) for feature in features)
+    correct = sum(round(single.metrics["test_recall"] * 2) for single in one_by_one)
+    assert output.metrics["test_recall"] == pytest.approx(correct / gold)
+
+
+@pytest.mark.parametrize("format", [None, "torch", "numpy"])
+def test_a_dataset_does_as_well_as_a_list(
+    features: Features, char_tokenizer: PreTrainedTokenizerFast, tmp_path: Path, format: str | None
+) -> None:
+    trainer = make_trainer(char_tokenizer, tmp_path)
+    dataset = Dataset.from_list([{**feature, "text": "unused"} for feature in features]).with_format(format)
+    expected = trainer.evaluate(features)
+    assert trainer.evaluate(dataset)["eval_loss"] == pytest.approx(expected["eval_loss"])
+
+
+def test_hidden_states_stay_out_of_evaluation(
+    features: Features, char_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    trainer = make_trainer(char_tokenizer, tmp_path)
+    expected = trainer.evaluate(features)["eval_f1"]
+    trainer.model.config.output_hidden_states = True
+    assert trainer.evaluate(features)["eval_f1"] == expected
+
+
+def test_accumulation_gives_the_gradient_of_one_big_batch(
+    features: Features, char_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    norms, losses = set(), set()
+    for size, steps in ((8, 1), (4, 2), (1, 8)):
+        trainer = make_trainer(
+            char_tokenizer, tmp_path, per_device_train_batch_size=size, gradient_accumulation_steps=steps,
+            logging_steps=1, train_sampling_strategy="sequential",
+        )  # fmt: skip
+        trainer.train_dataset = features[:8]
+        trainer.train()
+        entry = next(entry for entry in trainer.state.log_history if "loss" in entry)
+        norms.add(round(float(entry["grad_norm"]), 3))
+        losses.add(round(float(entry["loss"]), 4))
+    assert len(norms) == len(losses) == 1
+
+
+def test_every_parameter_is_in_one_group_with_its_rate() -> None:
+    model = make_model("full")
+    groups = parameter_groups(model, encoder_lr=1.0, head_lr=2.0, weight_decay=0.1)
+    rates = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
+    assert sum(len(group["params"]) for group in groups) == len(rates) == len(list(model.parameters()))
+    assert rates[id(model.classifier.dense.weight)] == (2.0, 0.1)
+    assert rates[id(model.classifier.dense.bias)] == (2.0, 0.0)
+    assert rates[id(model.bert.embeddings.word_embeddings.weight)] == (1.0, 0.1)
+    assert rates[id(model.bert.embeddings.LayerNorm.weight)] == (1.0, 0.0)
+    model.bert.requires_grad_(False)
+    assert {group["lr"] for group in parameter_groups(model, 1.0, 2.0)} == {2.0}
+    assert isinstance(torch.optim.AdamW(groups), torch.optim.Optimizer)
