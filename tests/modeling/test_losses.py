@@ -27,7 +27,7 @@ def some_spans(scores: SpanScores, share: float, seed: int) -> tuple[torch.Tenso
 
 def double(scores: SpanScores) -> SpanScores:
     parts = (scores.query, scores.key, scores.start, scores.end)
-    return SpanScores(*(part if part is None else part.double() for part in parts), scores.mask)
+    return SpanScores(*(part if part is None else part.detach().double() for part in parts), scores.mask)
 
 
 @settings(max_examples=60, deadline=None)

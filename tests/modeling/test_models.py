@@ -7,7 +7,7 @@ from transformers import AutoModel, AutoModelForTokenClassification, EvalPredict
 
 from conftest import LABELS, MODELS, TINY, make_model
 from hf_globalpointer import ComputeSpanMetrics
-from hf_globalpointer.modeling import modeling_global_pointer
+from hf_globalpointer.modeling import span_search
 
 
 INPUT = {
@@ -132,6 +132,7 @@ def test_thresholds_of_the_configuration_and_the_call(tiny_model: torch.nn.Modul
     tiny_model.config.thresholds = {"place": 0.4}
     assert kept(tiny_model.decode(scores).spans) == over(0.5, 0.5, 0.4)
     assert kept(tiny_model.decode(scores, {"date": 0.2}).spans) == over(0.2, 0.5, 0.4)
+    assert kept(tiny_model.decode(scores, {"place": 0.7}).spans) == over(0.5, 0.5, 0.7)
     tiny_model.config.score_threshold = 0.8
     assert kept(tiny_model.decode(scores).spans) == over(0.5, 0.5, 0.4)
     assert kept(tiny_model.decode(scores, np.float32(0.5)).spans) == over(0.5, 0.5, 0.5)
@@ -146,7 +147,7 @@ def test_thresholds_of_the_configuration_and_the_call(tiny_model: torch.nn.Modul
 
 def test_max_spans_caps_and_says_so(tiny_model: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(modeling_global_pointer.logger, "warning_once", said.append)
+    monkeypatch.setattr(span_search.logger, "warning_once", said.append)
     full = tiny_model(**INPUT, labels=GOLD).spans
     assert full.shape[1] > 2
     assert not said

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from ..modeling.span_scores import PADDING
+from ..modeling.span_reductions import PADDING
 
 
 @dataclass

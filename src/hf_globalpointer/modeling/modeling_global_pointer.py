@@ -7,15 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import BertModel, BertPreTrainedModel, PreTrainedConfig, PreTrainedModel
-from transformers.utils import ModelOutput, can_return_tuple, logging
+from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_global_pointer import BertEfficientGlobalPointerConfig, BertGlobalPointerConfig
 from .loss_global_pointer import LOSSES
 from .span_labels import spans_from_labels
 from .span_scores import ScoredSpans, SpanScores
-
-
-logger = logging.get_logger(__name__)
 
 
 @dataclass
@@ -242,13 +239,7 @@ class GenericForGlobalPointer(PreTrainedModel):
         """
         limits = torch.logit(torch.tensor(self._probabilities(thresholds), dtype=torch.float64))
         limits = (limits + self.config.score_threshold).to(scores.query)
-        kept = scores.above(limits, max_spans=self.config.max_spans)
-        if kept.num_cut:
-            logger.warning_once(
-                f"More than {self.config.max_spans} spans of one input score over the threshold, as with an untrained "
-                "model; the lowest are left out. If they are wanted, raise `config.max_spans`."
-            )
-        return kept
+        return scores.above(limits, max_spans=self.config.max_spans)
 
     def _probabilities(self, thresholds: Mapping[str, float] | float | None) -> list[float]:
         """The threshold of each label, in the order of their ids."""

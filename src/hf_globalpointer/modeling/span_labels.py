@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .span_scores import PADDING, index_in_sample
+from .span_reductions import PADDING, index_in_group
 
 
 def spans_from_labels(labels: Tensor, num_types: int, mask: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def _rows_from_dense(labels: Tensor, shape: tuple[int, ...]) -> Tensor:
     if tuple(labels.shape) != shape:
         raise ValueError(f"Dense `labels` must have shape {shape} (batch, types, n, n), got {tuple(labels.shape)}.")
     sample, *row = labels.nonzero().unbind(-1)
-    index = index_in_sample(sample, len(labels))
+    index = index_in_group(sample, len(labels))
     most = int(index.max()) + 1 if len(index) else 0
     spans = sample.new_full((len(labels), most, 3), PADDING)
     spans[sample, index] = torch.stack(row, dim=-1)

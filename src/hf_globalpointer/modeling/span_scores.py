@@ -1,8 +1,7 @@
 """Scores of all spans of all entity types, kept as factors.
 
 Notation for shapes, here and in the heads and losses: B samples, E entity types, n tokens, d head size, M listed
-spans, K kept spans. A span is a row (type, first token, last token), both tokens included; rows of `PADDING` fill up a
-batch.
+spans, K kept spans. A span is a row (type, first token, last token), both tokens included, or -100 for padding.
 """
 
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-
-PADDING = -100
+from .span_reductions import row_logsumexp, row_softplus, shared_row_logsumexp
+from .span_search import spans_above
 
 
 class ScoredSpans(NamedTuple):
@@ -21,12 +20,12 @@ class ScoredSpans(NamedTuple):
     Attributes:
         spans (`torch.LongTensor` of shape `(B, K, 3)`): Rows (type, first, last), padded with -100.
         scores (`torch.FloatTensor` of shape `(B, K)`): The score of each row, -inf where it is padding.
-        num_cut (`int`): How many spans over the threshold were left out by `max_spans`.
+        num_cut (`torch.LongTensor` of shape `()`): How many spans over the threshold were left out by `max_spans`.
     """
 
     spans: Tensor
     scores: Tensor
-    num_cut: int
+    num_cut: Tensor
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,11 @@ class SpanScores:
         Returns:
             Float `(B, E)`.
         """
-        scores = self._negatives(positives).flatten(2)
-        return torch.cat([scores, scores.new_full((*scores.shape[:2], 1), threshold)], dim=-1).logsumexp(-1)
+        if self.start is not None and self.end is not None:
+            rows = self.start + shared_row_logsumexp(self.query[:, 0], self.key[:, 0], self.end, self.mask, positives)
+        else:
+            rows = row_logsumexp(self.query, self.key, self.mask, positives)
+        return torch.logaddexp(rows.logsumexp(-1), rows.new_full((), threshold))
 
     def negative_softplus(self, positives: Tensor, threshold: float = 0.0) -> Tensor:
         """Sum of log(1 + e^(s - threshold)) over the negative spans: their share of the binary cross-entropy.
@@ -108,7 +110,14 @@ class SpanScores:
         Returns:
             Float `(B, E)`.
         """
-        return torch.nn.functional.softplus(self._negatives(positives) - threshold).sum((-1, -2))
+        # No product of factors, so the scores of each type are needed: start and end become two more dimensions.
+        zeros = self.query.new_zeros(len(self.mask), self.num_types, self.mask.shape[1])
+        start, end = (zeros if part is None else part for part in (self.start, self.end))
+        query, key = (part.expand(-1, self.num_types, -1, -1) for part in (self.query, self.key))
+        query = torch.cat([query, torch.stack([start - threshold, zeros + 1], dim=-1)], dim=-1)
+        key = torch.cat([key, torch.stack([zeros + 1, end], dim=-1)], dim=-1)
+        rows: Tensor = row_softplus(query, key, self.mask, positives)
+        return rows.sum(-1)
 
     def above(self, threshold: float | Tensor, max_spans: int | None = None) -> ScoredSpans:
         """The spans that score higher than a threshold, in a deterministic order.
@@ -118,40 +127,6 @@ class SpanScores:
             max_spans (`int`, *optional*): Keep no more than this many spans of a sample: those that score highest; of
                 two that score the same, the one that comes first in the order.
         """
-        n, num_types = self.mask.shape[1], self.num_types
-        scores = self.dense()
-        limits = torch.as_tensor(threshold, dtype=scores.dtype, device=scores.device).expand(num_types)
-        sample, types, first, last = (scores > limits[:, None, None]).nonzero().unbind(-1)
-        values = scores[sample, types, first, last]
-
-        order = (((sample * n + first) * n + (n - 1 - last)) * num_types + types).argsort()
-        if max_spans is not None:
-            best_first = order[values[order].argsort(descending=True, stable=True)]
-            best_first = best_first[sample[best_first].argsort(stable=True)]
-            kept = torch.zeros_like(order, dtype=torch.bool)
-            kept[best_first] = index_in_sample(sample[best_first], len(scores)) < max_spans
-            order = order[kept[order]]
-
-        sample, values = sample[order], values[order]
-        index = index_in_sample(sample, len(scores))
-        most = int(index.max()) + 1 if len(index) else 0
-        spans = sample.new_full((len(scores), most, 3), PADDING)
-        spans[sample, index] = torch.stack([types[order], first[order], last[order]], dim=-1)
-        span_scores = values.new_full((len(scores), most), -torch.inf)
-        span_scores[sample, index] = values
-        return ScoredSpans(spans, span_scores, num_cut=len(types) - len(order))
-
-    def _negatives(self, positives: Tensor) -> Tensor:
-        """Dense scores with -inf in place of the positives."""
-        scores = self.dense()
-        sample, row = (positives[..., 0] >= 0).nonzero(as_tuple=True)
-        types, first, last = positives[sample, row].unbind(-1)
-        is_positive = torch.zeros_like(scores, dtype=torch.bool)
-        is_positive[sample, types, first, last] = True
-        return scores.masked_fill(is_positive, -torch.inf)
-
-
-def index_in_sample(sample: Tensor, num_samples: int) -> Tensor:
-    """For ascending sample numbers `(N,)`: the position of each row among the rows of its sample."""
-    counts = torch.bincount(sample, minlength=num_samples)
-    return torch.arange(len(sample), device=sample.device) - (counts.cumsum(0) - counts)[sample]
+        limits = torch.as_tensor(threshold, dtype=self.query.dtype, device=self.query.device).expand(self.num_types)
+        parts = self.query, self.key, self.start, self.end, self.mask
+        return ScoredSpans(*spans_above(*parts, limits.contiguous(), max_spans))

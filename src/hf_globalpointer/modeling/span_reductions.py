@@ -1,0 +1,320 @@
+"""Sums over all spans that begin at a token, without ever holding the scores of all spans of all types.
+
+Each goes through the spans in blocks of first tokens, leaves out what lies below the diagonal, and computes the scores
+of a block again in backward, as flash attention does (Dao et al., 2022, https://arxiv.org/abs/2205.14135). They are
+custom operators, so that `torch.compile` takes each as one node of its graph, whatever the shapes.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+
+# Fills up rows of spans.
+PADDING = -100
+# First tokens in a block, and scores in it: on a CPU, what stays in its cache while it is worked on; on an
+# accelerator, what keeps it busy. Chosen by benchmarks/head.py.
+BLOCK_ROWS = 64
+_BLOCK_SCORES = {"cpu": 2**19}
+_BLOCK_SCORES_ELSEWHERE = 2**25
+# A sum of products smaller than this may have lost its largest terms to underflow.
+_LOG_UNDERFLOW = math.log(1e-25)
+# In place of -inf where one would be subtracted from another: far below any score.
+_LOWEST = -1e30
+
+
+def block_scores(device: torch.device) -> int:
+    """How many scores to work on at a time."""
+    return _BLOCK_SCORES.get(device.type, _BLOCK_SCORES_ELSEWHERE)
+
+
+def index_in_group(group: Tensor, num_groups: int) -> Tensor:
+    """For ascending group numbers `(N,)`: the position of each row among the rows of its group."""
+    counts = torch.bincount(group, minlength=num_groups)
+    return torch.arange(len(group), device=group.device) - (counts.cumsum(0) - counts)[group]
+
+
+def upper_blocks(query: Tensor, key: Tensor, mask: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """The scores query_i . key_j of the spans i <= j, block by block of first tokens.
+
+    Args:
+        query (`torch.FloatTensor` of shape `(G, n, d)`): Queries of G score matrices.
+        key (`torch.FloatTensor` of shape `(G, n, d)`): Keys.
+        mask (`torch.BoolTensor` of shape `(G, n)`): The tokens that may end a span.
+
+    Yields:
+        The first tokens of the block, and their scores `(G, rows, n - first)`, whose columns begin at the block's
+        first token; -inf for what is no span. The scores may be overwritten.
+    """
+    n = query.shape[1]
+    bias = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(~mask, -torch.inf)[:, None]
+    for first in range(0, n, BLOCK_ROWS):
+        rows = slice(first, min(first + BLOCK_ROWS, n))
+        scores = torch.baddbmm(bias[..., first:], query[:, rows], key[:, first:].transpose(1, 2))
+        square = scores[..., : rows.stop - first]
+        square.masked_fill_(torch.ones_like(square[0], dtype=torch.bool).tril_(-1), -torch.inf)
+        yield rows, scores
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One query and key for all types
+
+
+class _SharedScores:
+    """s_ij + end_aj of all types, as exponentials of s to multiply with exponentials of `end`."""
+
+    def __init__(self, query: Tensor, key: Tensor, end: Tensor, mask: Tensor, positives: Tensor) -> None:
+        self.query, self.key, self.mask, self.positives = query, key, mask, positives
+        self.end = end.masked_fill(~mask[:, None], -torch.inf)
+        self.shift = self.end.amax(-1, keepdim=True).clamp_(min=_LOWEST)
+        self.weights = (self.end - self.shift).exp_()
+        # Row (a, i) of a sample has the number a * n + i; padding has the one after the last.
+        self.num_rows = end.shape[1] * end.shape[2]
+        is_span = positives[..., 0] >= 0
+        self.rows_of_positives = torch.where(
+            is_span, positives[..., 0] * end.shape[2] + positives[..., 1], self.num_rows
+        )
+        holds = mask.new_zeros((len(mask), self.num_rows + 1))
+        self.holds_positive = holds.scatter_(1, self.rows_of_positives, True)[:, :-1].view_as(end)
+
+    def blocks(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Yield first tokens, the highest score of each `(B, 1, rows)`, and e^(s - highest) `(B, rows, n - first)`."""
+        for rows, scores in upper_blocks(self.query, self.key, self.mask):
+            top = scores.amax(-1, keepdim=True).clamp_(min=_LOWEST)
+            yield rows, top.transpose(1, 2), scores.sub_(top).exp_()
+
+    def needs_terms(self, rows: slice, log_sums: Tensor) -> Tensor:
+        """Which rows (a, i) of a block cannot be had from the products, whose logarithms `(B, E, rows)` are given."""
+        return (log_sums < _LOG_UNDERFLOW).logical_or_(self.holds_positive[..., rows]) & self.mask[:, None, rows]
+
+    def exact_rows(self, wanted: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """The scores of the negative spans of single rows, term by term.
+
+        Args:
+            wanted (`torch.BoolTensor` of shape `(B, E, n)`): The rows.
+
+        Yields:
+            Row numbers, first tokens and types `(B, C)`, and scores `(B, C, n)`, -inf for what is no negative span.
+            The scores of padding are all -inf.
+        """
+        sample, number = wanted.flatten(1).nonzero().unbind(-1)
+        if not len(sample):
+            return
+        n, size = self.query.shape[1:]
+        index = index_in_group(sample, len(wanted))
+        numbers = number.new_full((len(wanted), int(index.max()) + 1), self.num_rows)
+        numbers[sample, index] = number
+        place = torch.searchsorted(numbers, self.rows_of_positives)
+        chunk = max(1, block_scores(numbers.device) // (len(wanted) * n))
+        for begin in range(0, numbers.shape[1], chunk):
+            part = numbers[:, begin : begin + chunk]
+            types, first = part.clamp(max=self.num_rows - 1) // n, part % n
+            query = self.query.gather(1, first[..., None].expand(-1, -1, size))
+            scores = self.end.gather(1, types[..., None].expand(-1, -1, n)).baddbmm_(query, self.key.transpose(1, 2))
+            before = torch.arange(n, device=first.device) < first[..., None]
+            scores.masked_fill_(before | (part == self.num_rows)[..., None], -torch.inf)
+            here = (self.positives[..., 0] >= 0) & (place >= begin) & (place < begin + chunk)
+            sample, row = here.nonzero().unbind(-1)
+            scores[sample, place[sample, row] - begin, self.positives[sample, row, 2]] = -torch.inf
+            yield part, first, types, scores
+
+
+@torch.library.custom_op("hf_globalpointer::shared_row_logsumexp", mutates_args=())
+def shared_row_logsumexp(query: Tensor, key: Tensor, end: Tensor, mask: Tensor, positives: Tensor) -> Tensor:
+    """Log sum_j e^(query_i . key_j + end_aj) over the negative spans (i, j) of type a.
+
+    The terms are products, so one matrix product of e^s and e^end sums them for all types. Rows that hold a positive,
+    and rows whose products may have underflowed, are summed again term by term.
+
+    Args:
+        query (`torch.FloatTensor` of shape `(B, n, d)`): Queries that all types share.
+        key (`torch.FloatTensor` of shape `(B, n, d)`): Keys that all types share.
+        end (`torch.FloatTensor` of shape `(B, E, n)`): What a type adds for its last token.
+        mask (`torch.BoolTensor` of shape `(B, n)`): The tokens that may bound a span.
+        positives (`torch.LongTensor` of shape `(B, M, 3)`): The spans left out, distinct, padded with -100.
+
+    Returns:
+        Float `(B, E, n)`: very low for masked tokens and where no negative span begins.
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        shared = _SharedScores(query, key, end, mask, positives)
+        # The last column is for the padding of single rows.
+        flat = query.new_empty(len(query), shared.num_rows + 1)
+        result = flat[:, :-1].view_as(end)
+        wanted = torch.empty_like(end, dtype=torch.bool, memory_format=torch.contiguous_format)
+        for rows, top, exponentials in shared.blocks():
+            log_sums = torch.bmm(shared.weights[..., rows.start :], exponentials.transpose(1, 2)).log_()
+            wanted[..., rows] = shared.needs_terms(rows, log_sums)
+            result[..., rows] = log_sums.add_(top).add_(shared.shift)
+        for numbers, _, _, scores in shared.exact_rows(wanted):
+            flat.scatter_(1, numbers, scores.logsumexp(-1))
+        return torch.clamp(result.masked_fill(~mask[:, None], _LOWEST), min=_LOWEST)
+
+
+@torch.library.custom_op("hf_globalpointer::shared_row_logsumexp_backward", mutates_args=())
+def _shared_row_logsumexp_backward(
+    grad: Tensor, result: Tensor, query: Tensor, key: Tensor, end: Tensor, mask: Tensor, positives: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    with torch.autocast(query.device.type, enabled=False):
+        shared = _SharedScores(query, key, end, mask, positives)
+        grad_query, grad_key, grad_end = (x.new_zeros(x.shape) for x in (query, key, end))
+        wanted = torch.empty_like(end, dtype=torch.bool, memory_format=torch.contiguous_format)
+        for rows, top, exponentials in shared.blocks():
+            log_sums = (result[..., rows] - shared.shift).sub_(top)
+            wanted[..., rows] = shared.needs_terms(rows, log_sums)
+            unusable = wanted[..., rows] | ~mask[:, None, rows]
+            grad_sums = log_sums.neg_().exp_().mul_(grad[..., rows]).masked_fill_(unusable, 0.0)
+            grad_end[..., rows.start :].baddbmm_(grad_sums, exponentials)
+            grad_scores = exponentials.mul_(torch.bmm(grad_sums.transpose(1, 2), shared.weights[..., rows.start :]))
+            grad_query[:, rows] = torch.bmm(grad_scores, key[:, rows.start :])
+            grad_key[:, rows.start :].baddbmm_(grad_scores.transpose(1, 2), query[:, rows])
+        grad_end *= shared.weights
+        flat_result, flat_grad = (F.pad(x.flatten(1), (0, 1)) for x in (result, grad))
+        for numbers, first, types, scores in shared.exact_rows(wanted):
+            share = scores.sub_(flat_result.gather(1, numbers)[..., None]).exp_()
+            share *= flat_grad.gather(1, numbers)[..., None]
+            grad_end.scatter_add_(1, types[..., None].expand_as(share), share)
+            place = first[..., None].expand(-1, -1, query.shape[2])
+            grad_query.scatter_add_(1, place, torch.bmm(share, key))
+            grad_key.baddbmm_(share.transpose(1, 2), query.gather(1, place))
+        return grad_query, grad_key, grad_end
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A query and key for each type
+
+
+def type_blocks(query: Tensor, key: Tensor, mask: Tensor, positives: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Yield a slice of the B * E score matrices, first tokens, and the scores of their negative spans."""
+    samples, num_types, n, _ = query.shape
+    query, key, mask = query.flatten(0, 1), key.flatten(0, 1), mask.repeat_interleave(num_types, 0)
+    step = max(1, block_scores(query.device) // (BLOCK_ROWS * n))
+    num_blocks = -(-n // BLOCK_ROWS)
+    sample, row = (positives[..., 0] >= 0).nonzero().unbind(-1)
+    types, first, last = positives[sample, row].unbind(-1)
+    matrix = sample * num_types + types
+    tile, order = (matrix // step * num_blocks + first // BLOCK_ROWS).sort()
+    matrix, first, last = matrix[order], first[order], last[order]
+    counts = iter(torch.bincount(tile, minlength=-(-samples * num_types // step) * num_blocks).tolist())
+    done = 0
+    for begin in range(0, samples * num_types, step):
+        group = slice(begin, begin + step)
+        for rows, scores in upper_blocks(query[group], key[group], mask[group]):
+            here = slice(done, done := done + next(counts))
+            scores[matrix[here] - begin, first[here] - rows.start, last[here] - rows.start] = -torch.inf
+            yield group, rows, scores
+
+
+@torch.library.custom_op("hf_globalpointer::row_logsumexp", mutates_args=())
+def row_logsumexp(query: Tensor, key: Tensor, mask: Tensor, positives: Tensor) -> Tensor:
+    """Log sum_j e^(query_ai . key_aj) over the negative spans (i, j) of type a.
+
+    Args:
+        query (`torch.FloatTensor` of shape `(B, E, n, d)`): Queries.
+        key (`torch.FloatTensor` of shape `(B, E, n, d)`): Keys.
+        mask (`torch.BoolTensor` of shape `(B, n)`): The tokens that may bound a span.
+        positives (`torch.LongTensor` of shape `(B, M, 3)`): The spans left out, distinct, padded with -100.
+
+    Returns:
+        Float `(B, E, n)`: very low for masked tokens and where no negative span begins.
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        result = query.new_empty(query.shape[:3])
+        flat = result.flatten(0, 1)
+        for group, rows, scores in type_blocks(query, key, mask, positives):
+            top = scores.amax(-1, keepdim=True).clamp_(min=_LOWEST)
+            flat[group, rows] = scores.sub_(top).exp_().sum(-1).log_().add_(top[..., 0])
+        return result.masked_fill_(~mask[:, None], _LOWEST).clamp_(min=_LOWEST)
+
+
+@torch.library.custom_op("hf_globalpointer::row_softplus", mutates_args=())
+def row_softplus(query: Tensor, key: Tensor, mask: Tensor, positives: Tensor) -> Tensor:
+    """Sum_j log(1 + e^(query_ai . key_aj)) over the negative spans (i, j) of type a; arguments as in `row_logsumexp`.
+
+    Returns:
+        Float `(B, E, n)`, 0 for masked tokens.
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        result = query.new_empty(query.shape[:3])
+        flat = result.flatten(0, 1)
+        for group, rows, scores in type_blocks(query, key, mask, positives):
+            flat[group, rows] = F.softplus(scores).sum(-1)
+        return result.masked_fill_(~mask[:, None], 0.0)
+
+
+@torch.library.custom_op("hf_globalpointer::row_reduction_backward", mutates_args=())
+def _row_reduction_backward(
+    grad: Tensor, result: Tensor | None, query: Tensor, key: Tensor, mask: Tensor, positives: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients of `row_logsumexp`, which needs its result for them, or of `row_softplus`, which does not."""
+    with torch.autocast(query.device.type, enabled=False):
+        grad_query, grad_key = query.new_empty(query.shape), key.new_zeros(key.shape)
+        flat_query, flat_key = query.flatten(0, 1), key.flatten(0, 1)
+        flat_grad_query, flat_grad_key = grad_query.flatten(0, 1), grad_key.flatten(0, 1)
+        flat_grad = grad.masked_fill(~mask[:, None], 0.0).flatten(0, 1)[..., None]
+        if result is not None:
+            # No span takes part in a sum that is not one.
+            flat_result = result.masked_fill(result <= _LOWEST, torch.inf).flatten(0, 1)[..., None]
+        for group, rows, scores in type_blocks(query, key, mask, positives):
+            if result is None:
+                scores.sigmoid_()
+            else:
+                scores.sub_(flat_result[group, rows]).exp_()
+            scores *= flat_grad[group, rows]
+            flat_grad_query[group, rows] = torch.bmm(scores, flat_key[group, rows.start :])
+            flat_grad_key[group, rows.start :].baddbmm_(scores.transpose(1, 2), flat_query[group, rows])
+        return grad_query, grad_key
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What autograd and torch.compile need to know
+
+
+@shared_row_logsumexp.register_fake
+def _(query: Tensor, key: Tensor, end: Tensor, mask: Tensor, positives: Tensor) -> Tensor:
+    return end.new_empty(end.shape)
+
+
+@row_logsumexp.register_fake
+@row_softplus.register_fake
+def _(query: Tensor, key: Tensor, mask: Tensor, positives: Tensor) -> Tensor:
+    return query.new_empty(query.shape[:3])
+
+
+@_shared_row_logsumexp_backward.register_fake
+def _(grad: Tensor, result: Tensor, query: Tensor, key: Tensor, end: Tensor, mask: Tensor, positives: Tensor) -> Any:
+    return query.new_empty(query.shape), key.new_empty(key.shape), end.new_empty(end.shape)
+
+
+@_row_reduction_backward.register_fake
+def _(grad: Tensor, result: Tensor | None, query: Tensor, key: Tensor, mask: Tensor, positives: Tensor) -> Any:
+    return query.new_empty(query.shape), key.new_empty(key.shape)
+
+
+def _save_result(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    ctx.save_for_backward(output, *inputs)
+
+
+def _save_inputs(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _shared_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return *_shared_row_logsumexp_backward(grad.contiguous(), *ctx.saved_tensors), None, None
+
+
+def _logsumexp_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return *_row_reduction_backward(grad.contiguous(), *ctx.saved_tensors), None, None
+
+
+def _softplus_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return *_row_reduction_backward(grad.contiguous(), None, *ctx.saved_tensors), None, None
+
+
+shared_row_logsumexp.register_autograd(_shared_backward, setup_context=_save_result)
+row_logsumexp.register_autograd(_logsumexp_backward, setup_context=_save_result)
+row_softplus.register_autograd(_softplus_backward, setup_context=_save_inputs)

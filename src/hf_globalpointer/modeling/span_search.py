@@ -1,0 +1,134 @@
+"""The spans that score over a threshold, found without ever holding the scores of all spans of all types."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.utils import logging
+
+from .span_reductions import PADDING, block_scores, index_in_group, type_blocks, upper_blocks
+
+
+logger = logging.get_logger(__name__)
+
+
+@torch.library.custom_op("hf_globalpointer::spans_above", mutates_args=())
+def spans_above(
+    query: Tensor,
+    key: Tensor,
+    start: Tensor | None,
+    end: Tensor | None,
+    mask: Tensor,
+    limits: Tensor,
+    max_spans: int | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Find the spans whose score is greater than their type's limit; a custom operator, one node for `torch.compile`.
+
+    Args:
+        query (`torch.FloatTensor` of shape `(B, E or 1, n, d)`): As in `SpanScores`, like the next four.
+        key (`torch.FloatTensor` of shape `(B, E or 1, n, d)`): Keys.
+        start (`torch.FloatTensor` of shape `(B, E, n)`, *optional*): What a type adds for its first token.
+        end (`torch.FloatTensor` of shape `(B, E, n)`, *optional*): What a type adds for its last token.
+        mask (`torch.BoolTensor` of shape `(B, n)`): The tokens that may bound a span.
+        limits (`torch.FloatTensor` of shape `(E,)`): The limit of each type.
+        max_spans (`int`, *optional*):
+            Keep no more than this many spans of a sample: those that score highest; of two that score the same, the
+            one that comes first. What is left out is counted, and said once.
+
+    Returns:
+        Spans `(B, K, 3)` ordered by first token, then the longer first, then type, padded with -100; their scores
+        `(B, K)`, padded with -inf; and the number of spans left out, an integer tensor.
+    """
+    samples, n, num_types = len(mask), mask.shape[1], len(limits)
+    with torch.autocast(query.device.type, enabled=False):
+        if start is not None and end is not None:
+            hits = _shared_hits(query[:, 0], key[:, 0], start, end, mask, limits)
+        else:
+            hits = _type_hits(query, key, mask, limits)
+        codes, scores = mask.new_empty(0, dtype=torch.long), query.new_empty(0)
+        found = 0
+        for sample, types, first, last, values in hits:
+            # The number of a span says its place in the order.
+            code = ((sample * n + first) * n + (n - 1 - last)) * num_types + types
+            codes, scores = torch.cat([codes, code]), torch.cat([scores, values])
+            found += len(code)
+            if max_spans is not None and len(codes) > 4 * samples * max_spans:
+                codes, scores = _best(codes, scores, samples, n * n * num_types, max_spans)
+    codes, scores = _best(codes, scores, samples, n * n * num_types, max_spans)
+    if found > len(codes):
+        logger.warning_once(
+            f"More than {max_spans} spans of one input score over the threshold, as with an untrained model; the "
+            "lowest are left out. If they are wanted, raise `config.max_spans`."
+        )
+    sample = codes // (n * n * num_types)
+    index = index_in_group(sample, samples)
+    most = int(index.max()) + 1 if len(index) else 0
+    spans = codes.new_full((samples, most, 3), PADDING)
+    rows = torch.stack([codes % num_types, codes // num_types // n % n, n - 1 - codes // num_types % n], dim=-1)
+    spans[sample, index] = rows
+    padded = scores.new_full((samples, most), -torch.inf)
+    padded[sample, index] = scores
+    return spans, padded, torch.tensor(found - len(codes), device=mask.device)
+
+
+@spans_above.register_fake
+def _(
+    query: Tensor, key: Tensor, start: Tensor | None, end: Tensor | None, mask: Tensor, limits: Tensor, max_spans: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    most = torch.library.get_ctx().new_dynamic_size()
+    spans = mask.new_empty((len(mask), most, 3), dtype=torch.long)
+    return spans, query.new_empty((len(mask), most)), mask.new_empty((), dtype=torch.long)
+
+
+Hits = Iterator[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]
+
+
+def _shared_hits(query: Tensor, key: Tensor, start: Tensor, end: Tensor, mask: Tensor, limits: Tensor) -> Hits:
+    """As `_type_hits`; pairs of tokens that no type can lift over its limit are passed over."""
+    best_start = (start - limits[:, None]).masked_fill(~mask[:, None], -torch.inf).amax(1)
+    best_end = end.masked_fill(~mask[:, None], -torch.inf).amax(1)
+    # The bound is a sum in another order than the score; rounding must not pass over a span at the threshold.
+    largest = sum(part.masked_fill(~mask, 0.0).abs().max() for part in (best_start, best_end))
+    least = -1e-5 * (1 + largest)
+    by_token = start.transpose(1, 2).contiguous(), end.transpose(1, 2).contiguous()
+    step = max(1, block_scores(query.device) // len(limits))
+    for rows, scores in upper_blocks(query, key, mask):
+        bound = scores + best_start[:, rows, None]
+        bound += best_end[:, None, rows.start :]
+        sample, first, last = (bound > least).nonzero().unbind(-1)
+        pairs = scores[sample, first, last]
+        first, last = first + rows.start, last + rows.start
+        for begin in range(0, len(pairs), step):
+            s, i, j = (x[begin : begin + step] for x in (sample, first, last))
+            values = pairs[begin : begin + step, None] + by_token[0][s, i] + by_token[1][s, j]
+            hit, types = (values > limits).nonzero().unbind(-1)
+            yield s[hit], types, i[hit], j[hit], values[hit, types]
+
+
+def _type_hits(query: Tensor, key: Tensor, mask: Tensor, limits: Tensor) -> Hits:
+    """Yield samples, types, first tokens, last tokens and scores of spans over the limits, block by block."""
+    nothing = mask.new_empty((len(mask), 0, 3), dtype=torch.long)
+    limit = limits.repeat(len(mask))[:, None, None]
+    rows_of_types = mask.repeat_interleave(len(limits), 0)
+    for group, rows, scores in type_blocks(query, key, mask, nothing):
+        over = (scores > limit[group]).logical_and_(rows_of_types[group, rows, None])
+        matrix, first, last = over.nonzero().unbind(-1)
+        values = scores[matrix, first, last]
+        matrix += group.start
+        yield matrix // len(limits), matrix % len(limits), first + rows.start, last + rows.start, values
+
+
+def _best(
+    codes: Tensor, scores: Tensor, samples: int, codes_per_sample: int, max_spans: int | None
+) -> tuple[Tensor, Tensor]:
+    """Sort by code, and keep the highest scores of each sample."""
+    order = codes.argsort()
+    codes, scores = codes[order], scores[order]
+    if max_spans is None or len(codes) <= max_spans:
+        return codes, scores
+    ranked = scores.argsort(descending=True, stable=True)
+    sample = codes[ranked] // codes_per_sample
+    by_sample = sample.argsort(stable=True)
+    kept = ranked[by_sample][index_in_group(sample[by_sample], samples) < max_spans].sort().values
+    return codes[kept], scores[kept]

@@ -1,0 +1,156 @@
+"""The reductions against the dense definition in float64, where blocks, chunks and extremes meet."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hf_globalpointer import SpanScores
+from hf_globalpointer.modeling import span_reductions
+from hf_globalpointer.modeling.loss_global_pointer import binary_cross_entropy_loss, class_imbalance_loss
+from hf_globalpointer.modeling.span_labels import spans_from_labels
+from modeling.test_losses import double, some_spans
+from modeling.test_span_scores import dense_set, rows
+
+
+def dense_loss(scores: SpanScores, gold: list[set[tuple[int, int, int]]], threshold: float, kind: str) -> torch.Tensor:
+    """Eq. 11, or binary cross-entropy, on the dense tensor of float64 scores: what it costs is no matter here."""
+    dense = scores.dense()
+    positive = torch.zeros_like(dense, dtype=torch.bool)
+    for b, spans in enumerate(gold):
+        for span in spans:
+            positive[b][span] = True
+    negative = dense.masked_fill(positive, -torch.inf).flatten(2)
+    wanted = (-dense).masked_fill(~positive, -torch.inf).flatten(2)
+    if kind == "bce":
+        terms = torch.nn.functional.softplus(negative - threshold) + torch.nn.functional.softplus(wanted + threshold)
+        return (terms.sum(-1) / dense.isfinite().flatten(2).sum(-1).clamp(min=1)).mean()
+    limit = dense.new_full((*dense.shape[:2], 1), threshold)
+    return (torch.cat([negative, limit], -1).logsumexp(-1) + torch.cat([wanted, -limit], -1).logsumexp(-1)).mean()
+
+
+def make_scores(batch: int, types: int, n: int, shared: bool, seed: int, spread: float) -> SpanScores:
+    """Scores whose parts are normal with a standard deviation of about `spread`."""
+    torch.manual_seed(seed)
+    query, key = (torch.randn(batch, 1 if shared else types, n, 4) * (spread / 2) ** 0.5 for _ in range(2))
+    start, end = (torch.randn(batch, types, n) * spread if shared else None for _ in range(2))
+    return SpanScores(query, key, start, end, torch.rand(batch, n) > 0.15)
+
+
+def check_against_dense(scores: SpanScores, share: float, threshold: float, kind: str, seed: int) -> None:
+    labels, gold = some_spans(scores, share, seed)
+    positives = spans_from_labels(labels, scores.num_types, scores.mask)
+    exact = double(scores)
+    parts = [
+        [part.requires_grad_() for part in (s.query, s.key, s.start, s.end) if part is not None]
+        for s in (scores, exact)
+    ]
+    loss = {"bce": binary_cross_entropy_loss, "class_imbalance": class_imbalance_loss}[kind]
+    value, expected = loss(scores, positives, threshold), dense_loss(exact, gold, threshold, kind)
+    assert value.item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-6)
+    gradients, references = (torch.autograd.grad(loss, p) for loss, p in zip((value, expected), parts, strict=True))
+    for gradient, reference in zip(gradients, references, strict=True):
+        assert (gradient.double() - reference).norm() <= 1e-4 * reference.norm() + 1e-7
+
+
+@pytest.mark.parametrize("kind", ["class_imbalance", "bce"])
+@pytest.mark.parametrize("shared", [True, False])
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(1, 40),
+    st.integers(0, 2**31),
+    st.sampled_from([0.5, 5.0, 20.0]),
+    st.sampled_from([0.0, 0.02, 0.5, 1.0]),
+    st.sampled_from([0.0, 1.5]),
+    st.sampled_from([(64, 2**19), (7, 100), (1, 1)]),
+)
+def test_loss_and_gradients_are_those_of_the_dense_definition(
+    kind: str,
+    shared: bool,
+    batch: int,
+    types: int,
+    n: int,
+    seed: int,
+    spread: float,
+    share: float,
+    threshold: float,
+    block: tuple[int, int],
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(span_reductions, "BLOCK_ROWS", block[0])
+        patch.setattr(span_reductions, "_BLOCK_SCORES", {"cpu": block[1]})
+        scores = make_scores(batch, types, n, shared, seed, spread)
+        check_against_dense(scores, share, threshold, kind, seed)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("n", [64, 65, 150])
+def test_sequences_of_several_blocks(shared: bool, n: int) -> None:
+    check_against_dense(make_scores(2, 3, n, shared, n, 3.0), 0.005, 0.0, "class_imbalance", n)
+
+
+def test_a_sum_whose_products_underflow_is_exact() -> None:
+    """A row owes its best span to a large s and a very negative end, or the reverse: each product underflows."""
+    n = 5
+    query = torch.zeros(1, 1, n, 2)
+    key = torch.zeros(1, 1, n, 2)
+    query[..., 0] = 1.0
+    key[0, 0, :, 0] = torch.tensor([-300.0, 0.0, -300.0, 200.0, -300.0])
+    end = torch.tensor([[[200.0, -150.0, 160.0, -350.0, -400.0], [0.0] * 5]])
+    scores = SpanScores(query, key, torch.zeros(1, 2, n), end, torch.ones(1, n, dtype=torch.bool))
+    for share in (0.0, 0.4):
+        check_against_dense(scores, share, 0.0, "class_imbalance", 0)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(1, 40),
+    st.integers(0, 2**31),
+    st.sampled_from([1.0, 20.0]),
+    st.floats(-30, 30),
+    st.sampled_from([(64, 2**19), (7, 100), (1, 1)]),
+    st.sampled_from([None, 1, 5]),
+)
+def test_above_is_the_dense_set_whatever_the_blocks(
+    shared: bool,
+    batch: int,
+    types: int,
+    n: int,
+    seed: int,
+    spread: float,
+    threshold: float,
+    block: tuple[int, int],
+    max_spans: int | None,
+) -> None:
+    scores = make_scores(batch, types, n, shared, seed, spread)
+    limits = torch.linspace(threshold, threshold + spread, types)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(span_reductions, "BLOCK_ROWS", block[0])
+        patch.setattr(span_reductions, "_BLOCK_SCORES", {"cpu": block[1]})
+        found = scores.above(limits, max_spans)
+    expected = dense_set(scores, limits.tolist())
+    if max_spans is not None:
+        dense = scores.dense()
+        for b, spans in enumerate(expected):
+            best = sorted(spans, key=lambda span: -dense[(b, *span)].item())[:max_spans]
+            expected[b] = [span for span in spans if span in best]
+    assert rows(found.spans) == expected
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_operators_keep_the_rules_of_torch(shared: bool) -> None:
+    """Schemas, fake tensors, autograd registration and dynamic shapes, as torch's own checker sees them."""
+    scores = make_scores(2, 3, 9, shared, 0, 1.0)
+    positives = spans_from_labels(some_spans(scores, 0.1, 0)[0], 3, scores.mask)
+    query, key = scores.query.requires_grad_(), scores.key.requires_grad_()
+    if shared:
+        arguments = (query[:, 0].detach().requires_grad_(), key[:, 0].detach().requires_grad_(), scores.end)
+        torch.library.opcheck(span_reductions.shared_row_logsumexp, (*arguments, scores.mask, positives))
+    else:
+        torch.library.opcheck(span_reductions.row_logsumexp, (query, key, scores.mask, positives))
+        torch.library.opcheck(span_reductions.row_softplus, (query, key, scores.mask, positives))
