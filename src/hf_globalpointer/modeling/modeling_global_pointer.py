@@ -47,24 +47,25 @@ class Float32Linear(nn.Linear):
             return nn.functional.linear(input.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
 
 
-def rotate(states: Tensor, theta: float) -> Tensor:
+def rotate(states: Tensor, theta: float, scale: float = 1.0) -> Tensor:
     """Apply rotary position embedding (eq. 5; Su et al., 2021) to interleaved pairs (2i, 2i+1).
 
     Args:
         states (`torch.FloatTensor` of shape `(..., n, d)`): Vectors of positions 0 to n - 1.
         theta (`float`): Base period.
+        scale (`float`, *optional*, defaults to 1.0): What to multiply the vectors with on the way.
 
     Returns:
-        Float `(..., n, d)`: pair i of position p turned by the angle p * theta^(-2i/d).
+        Float `(..., n, d)`: pair i of position p, as a complex number, times scale * e^(i p theta^(-2i/d)).
     """
     n, size = states.shape[-2:]
     # In float32 the angle of position 8,000 is off by up to 4e-4, which would show in the scores of long texts.
     wide = torch.float32 if states.device.type == "mps" else torch.float64
     frequency = theta ** (-torch.arange(0, size, 2, device=states.device, dtype=wide) / size)
     angle = torch.arange(n, device=states.device, dtype=wide)[:, None] * frequency
-    cos, sin = angle.cos().to(states.dtype), angle.sin().to(states.dtype)
-    even, odd = states[..., 0::2], states[..., 1::2]
-    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
+    rotation = torch.complex((scale * angle.cos()).to(states.dtype), (scale * angle.sin()).to(states.dtype))
+    pairs = torch.view_as_complex(states.reshape(*states.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * rotation).flatten(-2)
 
 
 class SpanHead(nn.Module):
@@ -87,8 +88,11 @@ class SpanHead(nn.Module):
         end: Tensor | None = None,
     ) -> SpanScores:
         """Build the scores from query and key `(B, H, n, d)`, and start and end `(B, E, n)`."""
-        if self.rope_theta is not None:
-            query, key = rotate(query, self.rope_theta), rotate(key, self.rope_theta)
+        scale = self.head_size**-0.5
+        if self.rope_theta is None:
+            query = query * scale
+        else:
+            query, key = rotate(query, self.rope_theta, scale), rotate(key, self.rope_theta)
         mask = query.new_ones((query.shape[0], query.shape[2]), dtype=torch.bool)
         for name, given in (("attention_mask", attention_mask), ("span_token_mask", span_token_mask)):
             if given is None:
@@ -96,7 +100,7 @@ class SpanHead(nn.Module):
             if given.shape != mask.shape:
                 raise ValueError(f"`{name}` must have shape {tuple(mask.shape)} (batch, n), got {tuple(given.shape)}.")
             mask = mask & given.to(mask.device).bool()
-        return SpanScores(query * self.head_size**-0.5, key, start, end, mask)
+        return SpanScores(query, key, start, end, mask)
 
 
 class GlobalPointerHead(SpanHead):
