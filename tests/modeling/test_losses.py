@@ -110,6 +110,41 @@ def test_extreme_scores_give_no_nan_infinity_or_negative_loss(loss: object, leve
 
 
 @pytest.mark.parametrize("loss", [class_imbalance_loss, binary_cross_entropy_loss])
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("level", [60.0, 400.0, 3000.0])
+def test_extreme_products_give_no_nan_infinity_or_negative_loss(loss: object, shared: bool, level: float) -> None:
+    torch.manual_seed(0)
+    query, key = (torch.randn(2, 1 if shared else 3, 70, 2).mul(level**0.5).requires_grad_() for _ in range(2))
+    start, end = (torch.randn(2, 3, 70).mul(level).requires_grad_() if shared else None for _ in range(2))
+    scores = SpanScores(query, key, start, end, torch.rand(2, 70) > 0.2)
+    value = loss(scores, spans_from_labels(some_spans(scores, 0.01, 0)[0], 3, scores.mask))
+    parts = [part for part in (query, key, start, end) if part is not None]
+    gradients = torch.autograd.grad(value, parts)
+    assert value > 0
+    assert value.isfinite()
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert any(gradient.abs().max() > 0 for gradient in gradients)
+
+
+@pytest.mark.parametrize("loss", [class_imbalance_loss, binary_cross_entropy_loss])
+@pytest.mark.parametrize("shared", [True, False])
+def test_autocast_changes_neither_loss_nor_gradient(loss: object, shared: bool) -> None:
+    scores = random_scores(2, 3, 20, shared, 0, 2.0)
+    labels = spans_from_labels(some_spans(scores, 0.05, 0)[0], 3, scores.mask)
+    query = scores.query.requires_grad_()
+    expected = loss(scores, labels)
+    (gradient,) = torch.autograd.grad(expected, query)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = loss(scores, labels)
+        (again,) = torch.autograd.grad(value, query)
+        found = scores.above(0.0)
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(again, gradient)
+    assert torch.equal(found.spans, scores.above(0.0).spans)
+
+
+@pytest.mark.parametrize("loss", [class_imbalance_loss, binary_cross_entropy_loss])
 def test_everything_masked_gives_zero_loss_and_gradient(loss: object) -> None:
     query = torch.randn(2, 1, 5, 4, requires_grad=True)
     start = torch.randn(2, 3, 5, requires_grad=True)

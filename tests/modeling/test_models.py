@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModel, AutoModelForTokenClassification, EvalPrediction, set_seed
 
 from conftest import LABELS, MODELS, TINY, make_model
-from hf_globalpointer import ComputeSpanMetrics
+from hf_globalpointer import ComputeSpanMetrics, SpanScores
 from hf_globalpointer.modeling import span_search
 
 
@@ -25,6 +25,22 @@ def test_outputs_hold_what_was_asked_for_and_no_more(tiny_model: torch.nn.Module
     assert set(tiny_model(**INPUT, output_hidden_states=True)) == {"logits", "hidden_states"}
     assert isinstance(tiny_model(**INPUT, labels=GOLD, return_dict=False), tuple)
     assert set(tiny_model.train()(**INPUT, labels=GOLD)) == {"loss"}
+
+
+def test_neither_training_nor_evaluation_builds_the_score_tensor(
+    tiny_model: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dense(scores: SpanScores) -> torch.Tensor:
+        raise AssertionError("dense scores were asked for")
+
+    monkeypatch.setattr(SpanScores, "dense", dense)
+    for span_loss in ("class_imbalance", "bce"):
+        tiny_model.config.span_loss = span_loss
+        tiny_model.train()(**INPUT, labels=GOLD).loss.backward()
+        tiny_model.eval()(**INPUT, labels=GOLD)
+    tiny_model.decode(tiny_model.span_scores(**INPUT))
+    with pytest.raises(AssertionError, match="dense scores"):
+        tiny_model(**INPUT)
 
 
 def test_logits_and_spans_agree(tiny_model: torch.nn.Module) -> None:

@@ -91,6 +91,14 @@ def test_sequences_of_several_blocks(shared: bool, n: int) -> None:
     check_against_dense(make_scores(2, 3, n, shared, n, 3.0), 0.005, 0.0, "class_imbalance", n)
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_labels_without_a_row_are_no_positives(shared: bool) -> None:
+    scores = make_scores(2, 3, 5, shared, 0, 1.0)
+    padded, none = torch.full((2, 1, 3), -100), torch.full((2, 0, 3), -100)
+    for loss in (class_imbalance_loss, binary_cross_entropy_loss):
+        torch.testing.assert_close(loss(scores, none), loss(scores, padded), rtol=0, atol=0)
+
+
 def test_a_sum_whose_products_underflow_is_exact() -> None:
     """A row owes its best span to a large s and a very negative end, or the reverse: each product underflows."""
     n = 5

@@ -116,7 +116,8 @@ class GlobalPointerHead(SpanHead):
         """Score all spans of hidden states `(B, n, H)`; the masks are `(B, n)`, 1 for tokens that may bound a span."""
         states = self.dense(self.dropout(hidden_states))
         states = states.unflatten(-1, (self.num_types, 2, self.head_size))
-        query, key = states.permute(3, 0, 2, 1, 4).unbind(0)
+        # Copied once into the order in which spans are scored, not in every product of the scores and their gradients.
+        query, key = states.permute(3, 0, 2, 1, 4).contiguous().unbind(0)
         return self._scores(query, key, attention_mask, span_token_mask)
 
 

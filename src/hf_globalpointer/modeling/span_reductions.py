@@ -16,8 +16,8 @@ from torch.nn import functional as F  # noqa: N812
 
 # Fills up rows of spans.
 PADDING = -100
-# First tokens in a block, and scores in it: on a CPU, what stays in its cache while it is worked on; on an
-# accelerator, what keeps it busy. Chosen by benchmarks/head.py.
+# First tokens in a block, and scores in it: on a CPU, what stays in its cache while it is worked on (32 and 128 rows,
+# and 2^17 to 2^22 scores, were no faster in benchmarks/head.py); on an accelerator, what should keep it busy.
 BLOCK_ROWS = 64
 _BLOCK_SCORES = {"cpu": 2**19}
 _BLOCK_SCORES_ELSEWHERE = 2**25
@@ -74,7 +74,7 @@ class _SharedScores:
         self.weights = (self.end - self.shift).exp_()
         # Row (a, i) of a sample has the number a * n + i; padding has the one after the last.
         self.num_rows = end.shape[1] * end.shape[2]
-        is_span = positives[..., 0] >= 0
+        self.is_span = is_span = positives[..., 0] >= 0
         self.rows_of_positives = torch.where(
             is_span, positives[..., 0] * end.shape[2] + positives[..., 1], self.num_rows
         )
@@ -108,7 +108,8 @@ class _SharedScores:
         index = index_in_group(sample, len(wanted))
         numbers = number.new_full((len(wanted), int(index.max()) + 1), self.num_rows)
         numbers[sample, index] = number
-        place = torch.searchsorted(numbers, self.rows_of_positives)
+        place = torch.searchsorted(numbers, self.rows_of_positives).clamp_(max=numbers.shape[1] - 1)
+        listed = self.is_span & (numbers.gather(1, place) == self.rows_of_positives)
         chunk = max(1, block_scores(numbers.device) // (len(wanted) * n))
         for begin in range(0, numbers.shape[1], chunk):
             part = numbers[:, begin : begin + chunk]
@@ -117,8 +118,7 @@ class _SharedScores:
             scores = self.end.gather(1, types[..., None].expand(-1, -1, n)).baddbmm_(query, self.key.transpose(1, 2))
             before = torch.arange(n, device=first.device) < first[..., None]
             scores.masked_fill_(before | (part == self.num_rows)[..., None], -torch.inf)
-            here = (self.positives[..., 0] >= 0) & (place >= begin) & (place < begin + chunk)
-            sample, row = here.nonzero().unbind(-1)
+            sample, row = (listed & (place >= begin) & (place < begin + chunk)).nonzero().unbind(-1)
             scores[sample, place[sample, row] - begin, self.positives[sample, row, 2]] = -torch.inf
             yield part, first, types, scores
 
