@@ -114,11 +114,14 @@ class GlobalPointerHead(SpanHead):
         self, hidden_states: Tensor, attention_mask: Tensor | None = None, span_token_mask: Tensor | None = None
     ) -> SpanScores:
         """Score all spans of hidden states `(B, n, H)`; the masks are `(B, n)`, 1 for tokens that may bound a span."""
-        states = self.dense(self.dropout(hidden_states))
-        states = states.unflatten(-1, (self.num_types, 2, self.head_size))
-        # Copied once into the order in which spans are scored, not in every product of the scores and their gradients.
-        query, key = states.permute(3, 0, 2, 1, 4).contiguous().unbind(0)
+        query, key = self._query_and_key(hidden_states)
         return self._scores(query, key, attention_mask, span_token_mask)
+
+    def _query_and_key(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
+        """Both `(B, E, n, d)`, in the order in which spans are scored, so that no product has to copy them."""
+        states = self.dense(self.dropout(hidden_states)).unflatten(-1, (self.num_types, 2, self.head_size))
+        query, key = states.permute(3, 0, 2, 1, 4).contiguous().unbind(0)
+        return query, key
 
 
 class EfficientGlobalPointerHead(SpanHead):

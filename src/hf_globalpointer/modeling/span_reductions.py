@@ -87,9 +87,9 @@ class _SharedScores:
             top = scores.amax(-1, keepdim=True).clamp_(min=_LOWEST)
             yield rows, top.transpose(1, 2), scores.sub_(top).exp_()
 
-    def needs_terms(self, rows: slice, log_sums: Tensor) -> Tensor:
-        """Which rows (a, i) of a block cannot be had from the products, whose logarithms `(B, E, rows)` are given."""
-        return (log_sums < _LOG_UNDERFLOW).logical_or_(self.holds_positive[..., rows]) & self.mask[:, None, rows]
+    def needs_terms(self, rows: slice, underflows: Tensor) -> Tensor:
+        """Which rows (a, i) of a block cannot be had from the products, some of which underflow `(B, E, rows)`."""
+        return underflows.logical_or_(self.holds_positive[..., rows]).logical_and_(self.mask[:, None, rows])
 
     def exact_rows(self, wanted: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         """The scores of the negative spans of single rows, term by term.
@@ -148,11 +148,11 @@ def shared_row_logsumexp(query: Tensor, key: Tensor, end: Tensor, mask: Tensor, 
         wanted = torch.empty_like(end, dtype=torch.bool, memory_format=torch.contiguous_format)
         for rows, top, exponentials in shared.blocks():
             log_sums = torch.bmm(shared.weights[..., rows.start :], exponentials.transpose(1, 2)).log_()
-            wanted[..., rows] = shared.needs_terms(rows, log_sums)
-            result[..., rows] = log_sums.add_(top).add_(shared.shift)
+            wanted[..., rows] = shared.needs_terms(rows, log_sums < _LOG_UNDERFLOW)
+            torch.add(log_sums.add_(top), shared.shift, out=result[..., rows])
         for numbers, _, _, scores in shared.exact_rows(wanted):
-            flat.scatter_(1, numbers, scores.logsumexp(-1))
-        return torch.clamp(result.masked_fill(~mask[:, None], _LOWEST), min=_LOWEST)
+            flat.scatter_(1, numbers, scores.logsumexp(-1).clamp_(min=_LOWEST))
+        return torch.where(mask[:, None], result, _LOWEST)
 
 
 @torch.library.custom_op("hf_globalpointer::shared_row_logsumexp_backward", mutates_args=())
@@ -164,10 +164,10 @@ def _shared_row_logsumexp_backward(
         grad_query, grad_key, grad_end = (x.new_zeros(x.shape) for x in (query, key, end))
         wanted = torch.empty_like(end, dtype=torch.bool, memory_format=torch.contiguous_format)
         for rows, top, exponentials in shared.blocks():
-            log_sums = (result[..., rows] - shared.shift).sub_(top)
-            wanted[..., rows] = shared.needs_terms(rows, log_sums)
+            log_inverse = (shared.shift - result[..., rows]).add_(top)
+            wanted[..., rows] = shared.needs_terms(rows, log_inverse > -_LOG_UNDERFLOW)
             unusable = wanted[..., rows] | ~mask[:, None, rows]
-            grad_sums = log_sums.neg_().exp_().mul_(grad[..., rows]).masked_fill_(unusable, 0.0)
+            grad_sums = log_inverse.exp_().mul_(grad[..., rows]).masked_fill_(unusable, 0.0)
             grad_end[..., rows.start :].baddbmm_(grad_sums, exponentials)
             grad_scores = exponentials.mul_(torch.bmm(grad_sums.transpose(1, 2), shared.weights[..., rows.start :]))
             grad_query[:, rows] = torch.bmm(grad_scores, key[:, rows.start :])
