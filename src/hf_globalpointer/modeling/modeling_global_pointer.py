@@ -143,7 +143,7 @@ class EfficientGlobalPointerHead(SpanHead):
         query, key = states.unsqueeze(1).chunk(2, dim=-1)
         # Halved as in the authors' code, so that start + end weighs as much as one of them would.
         bounds = self.dense_2(hidden_states if self.from_hidden else states) / 2
-        start, end = bounds.transpose(1, 2).unflatten(1, (self.num_types, 2)).unbind(2)
+        start, end = bounds.transpose(1, 2).contiguous().unflatten(1, (self.num_types, 2)).unbind(2)
         return self._scores(query, key, attention_mask, span_token_mask, start, end)
 
 

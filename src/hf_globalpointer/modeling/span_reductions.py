@@ -173,10 +173,11 @@ def _shared_row_logsumexp_backward(
             grad_query[:, rows] = torch.bmm(grad_scores, key[:, rows.start :])
             grad_key[:, rows.start :].baddbmm_(grad_scores.transpose(1, 2), query[:, rows])
         grad_end *= shared.weights
-        flat_result, flat_grad = (F.pad(x.flatten(1), (0, 1)) for x in (result, grad))
         for numbers, first, types, scores in shared.exact_rows(wanted):
-            share = scores.sub_(flat_result.gather(1, numbers)[..., None]).exp_()
-            share *= flat_grad.gather(1, numbers)[..., None]
+            # Padding may take the number of any row: its scores are -inf, and so its share is 0.
+            numbers = numbers.clamp(max=shared.num_rows - 1)
+            share = scores.sub_(result.flatten(1).gather(1, numbers)[..., None]).exp_()
+            share *= grad.flatten(1).gather(1, numbers)[..., None]
             grad_end.scatter_add_(1, types[..., None].expand_as(share), share)
             place = first[..., None].expand(-1, -1, query.shape[2])
             grad_query.scatter_add_(1, place, torch.bmm(share, key))
