@@ -83,25 +83,7 @@ def train(
     checkpoints = output / "checkpoints"
     trainer = Trainer(
         model=network,
-        args=TrainingArguments(
-            output_dir=str(checkpoints),
-            num_train_epochs=epochs,
-            per_device_train_batch_size=batch_size,
-            per_device_eval_batch_size=2 * batch_size,
-            learning_rate=encoder_lr,
-            train_sampling_strategy="group_by_length",
-            warmup_steps=0.1,
-            eval_strategy="epoch",
-            save_strategy="epoch",
-            save_total_limit=1,
-            save_only_model=True,
-            load_best_model_at_end=True,
-            metric_for_best_model="f1",
-            logging_strategy="epoch",
-            dataloader_pin_memory=torch.cuda.is_available(),
-            report_to="none",
-            seed=seed,
-        ),
+        args=_training_arguments(checkpoints, epochs, encoder_lr, batch_size, seed),
         data_collator=DataCollatorForGlobalPointer(tokenizer),
         train_dataset=features["train"],
         eval_dataset=features["dev"],
@@ -146,6 +128,31 @@ def _check_output(output: Path) -> None:
             pass
     except OSError as error:
         raise InputError(f"cannot write to {output}: {error.strerror}.") from error
+
+
+def _training_arguments(
+    checkpoints: Path, epochs: int, encoder_lr: float, batch_size: int, seed: int
+) -> TrainingArguments:
+    """Evaluate and save every epoch, and end with the best one."""
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=epochs,
+        per_device_train_batch_size=batch_size,
+        per_device_eval_batch_size=2 * batch_size,
+        learning_rate=encoder_lr,
+        train_sampling_strategy="group_by_length",
+        warmup_steps=0.1,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=1,
+        save_only_model=True,
+        load_best_model_at_end=True,
+        metric_for_best_model="f1",
+        logging_strategy="epoch",
+        dataloader_pin_memory=torch.cuda.is_available(),
+        report_to="none",
+        seed=seed,
+    )
 
 
 def _write_metrics(
