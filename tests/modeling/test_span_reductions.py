@@ -13,6 +13,10 @@ from modeling.test_losses import double, some_spans
 from modeling.test_span_scores import dense_set, rows
 
 
+# Rows of a block, and scores worked on at a time: the real ones, and so few that every border is crossed.
+BLOCKS = st.sampled_from([(64, 2**19), (7, 100), (1, 1)])
+
+
 def dense_loss(scores: SpanScores, gold: list[set[tuple[int, int, int]]], threshold: float, kind: str) -> torch.Tensor:
     """Eq. 11, or binary cross-entropy, on the dense tensor of float64 scores: what it costs is no matter here."""
     dense = scores.dense()
@@ -37,7 +41,7 @@ def make_scores(batch: int, types: int, n: int, shared: bool, seed: int, spread:
     return SpanScores(query, key, start, end, torch.rand(batch, n) > 0.15)
 
 
-def check_against_dense(scores: SpanScores, share: float, threshold: float, kind: str, seed: int) -> None:
+def assert_equals_dense(scores: SpanScores, share: float, threshold: float, kind: str, seed: int) -> None:
     labels, gold = some_spans(scores, share, seed)
     positives = spans_from_labels(labels, scores.num_types, scores.mask)
     exact = double(scores)
@@ -64,7 +68,7 @@ def check_against_dense(scores: SpanScores, share: float, threshold: float, kind
     st.sampled_from([0.5, 5.0, 20.0]),
     st.sampled_from([0.0, 0.02, 0.5, 1.0]),
     st.sampled_from([0.0, 1.5]),
-    st.sampled_from([(64, 2**19), (7, 100), (1, 1)]),
+    BLOCKS,
 )
 def test_loss_and_gradients_are_those_of_the_dense_definition(
     kind: str,
@@ -82,13 +86,13 @@ def test_loss_and_gradients_are_those_of_the_dense_definition(
         patch.setattr(span_reductions, "BLOCK_ROWS", block[0])
         patch.setattr(span_reductions, "_BLOCK_SCORES", {"cpu": block[1]})
         scores = make_scores(batch, types, n, shared, seed, spread)
-        check_against_dense(scores, share, threshold, kind, seed)
+        assert_equals_dense(scores, share, threshold, kind, seed)
 
 
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("n", [64, 65, 150])
 def test_sequences_of_several_blocks(shared: bool, n: int) -> None:
-    check_against_dense(make_scores(2, 3, n, shared, n, 3.0), 0.005, 0.0, "class_imbalance", n)
+    assert_equals_dense(make_scores(2, 3, n, shared, n, 3.0), 0.005, 0.0, "class_imbalance", n)
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -109,7 +113,7 @@ def test_a_sum_whose_products_underflow_is_exact() -> None:
     end = torch.tensor([[[200.0, -150.0, 160.0, -350.0, -400.0], [0.0] * 5]])
     scores = SpanScores(query, key, torch.zeros(1, 2, n), end, torch.ones(1, n, dtype=torch.bool))
     for share in (0.0, 0.4):
-        check_against_dense(scores, share, 0.0, "class_imbalance", 0)
+        assert_equals_dense(scores, share, 0.0, "class_imbalance", 0)
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -121,7 +125,7 @@ def test_a_sum_whose_products_underflow_is_exact() -> None:
     st.integers(0, 2**31),
     st.sampled_from([1.0, 20.0]),
     st.floats(-30, 30),
-    st.sampled_from([(64, 2**19), (7, 100), (1, 1)]),
+    BLOCKS,
     st.sampled_from([None, 1, 5]),
 )
 def test_above_is_the_dense_set_whatever_the_blocks(

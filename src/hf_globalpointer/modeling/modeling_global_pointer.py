@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -154,7 +154,7 @@ class GenericForGlobalPointer(PreTrainedModel):
     # The loss is a mean over samples and types; Trainer must divide it by the accumulation steps.
     accepts_loss_kwargs = False
     # What checkpoints of encoders carry for other tasks; the load report would list it.
-    _keys_to_ignore_on_load_unexpected = [r"pooler", r"^cls\.", r"position_ids"]  # noqa: RUF012
+    _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [r"pooler", r"^cls\.", r"position_ids"]
 
     def __init__(self, config: PreTrainedConfig) -> None:
         if config.num_labels == 0:

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 
 # Fills up rows of spans.
@@ -243,7 +242,7 @@ def row_softplus(query: Tensor, key: Tensor, mask: Tensor, positives: Tensor) ->
         result = query.new_empty(query.shape[:3])
         flat = result.flatten(0, 1)
         for group, rows, scores in type_blocks(query, key, mask, positives):
-            flat[group, rows] = F.softplus(scores).sum(-1)
+            flat[group, rows] = torch.nn.functional.softplus(scores).sum(-1)
         return result.masked_fill_(~mask[:, None], 0.0)
 
 

@@ -38,8 +38,9 @@ def read_examples(path: str | PathLike[str], format: str | None = None, *, label
         raise DataError(f"{path}: unknown format; rename it to .jsonl or .txt, or name one of {', '.join(FORMATS)}.")
     if labelled and format == "text":
         raise DataError(f"{path}: plain text has no entities; labelled data must be JSON Lines (.jsonl).")
-    number = 0
-    for number, example in enumerate(FORMATS[format](path, labelled), start=1):  # noqa: B007
+    empty = True
+    for example in FORMATS[format](path, labelled):
+        empty = False
         yield example
-    if number == 0:
+    if empty:
         raise DataError(f"{path}: the file holds no examples.")
