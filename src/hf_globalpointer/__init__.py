@@ -2,16 +2,24 @@
 
 from .data import DataCollatorForGlobalPointer, DataError, Entity, Example, encode_examples, read_examples
 from .metrics import ComputeSpanMetrics, SpanMetrics, score_predictions
-from .modeling.configuration_global_pointer import BertEfficientGlobalPointerConfig, BertGlobalPointerConfig
+from .model_card import GlobalPointerModelCard, ModelCardCallback
+from .modeling.configuration_global_pointer import (
+    BertEfficientGlobalPointerConfig,
+    BertGlobalPointerConfig,
+    EncoderEfficientGlobalPointerConfig,
+    EncoderGlobalPointerConfig,
+)
 from .modeling.modeling_global_pointer import (
     BertForEfficientGlobalPointer,
     BertForGlobalPointer,
-    EfficientGlobalPointerHead,
-    GlobalPointerHead,
+    EncoderForEfficientGlobalPointer,
+    EncoderForGlobalPointer,
     GlobalPointerOutput,
 )
 from .modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
+from .modeling.span_heads import EfficientGlobalPointerHead, GlobalPointerHead
 from .modeling.span_scores import SpanScores
+from .modeling.token_windows import max_tokens
 from .optimization import parameter_groups
 from .registration import register
 
@@ -27,14 +35,21 @@ __all__ = [
     "DataCollatorForGlobalPointer",
     "DataError",
     "EfficientGlobalPointerHead",
+    "EncoderEfficientGlobalPointerConfig",
+    "EncoderForEfficientGlobalPointer",
+    "EncoderForGlobalPointer",
+    "EncoderGlobalPointerConfig",
     "Entity",
     "Example",
     "GlobalPointerHead",
+    "GlobalPointerModelCard",
     "GlobalPointerNerPipeline",
     "GlobalPointerOutput",
+    "ModelCardCallback",
     "SpanMetrics",
     "SpanScores",
     "encode_examples",
+    "max_tokens",
     "parameter_groups",
     "read_examples",
     "register",

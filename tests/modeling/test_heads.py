@@ -11,7 +11,7 @@ from hf_globalpointer import (
     EfficientGlobalPointerHead,
     GlobalPointerHead,
 )
-from hf_globalpointer.modeling.modeling_global_pointer import rotate
+from hf_globalpointer.modeling.span_heads import rotate
 from modeling import reference
 
 

@@ -97,7 +97,7 @@ def test_extreme_scores_give_no_nan_infinity_or_negative_loss(loss: object, leve
     with torch.no_grad():
         start[0, 0, 1] = level  # spans of type 0 that begin at token 1 score high, all others low
         start *= sign
-    scores = SpanScores(*torch.zeros(2, 1, 1, n, 2), start, end, torch.ones(1, n, dtype=torch.bool))
+    scores = SpanScores(*torch.zeros(2, 1, 1, n, 2), start, end, torch.ones(1, 2, n, dtype=torch.bool))
     value = loss(scores, torch.tensor([[[0, 1, j] for j in range(1, n)]]))
     value.backward()
     assert value >= 0
@@ -116,7 +116,7 @@ def test_extreme_products_give_no_nan_infinity_or_negative_loss(loss: object, sh
     torch.manual_seed(0)
     query, key = (torch.randn(2, 1 if shared else 3, 70, 2).mul(level**0.5).requires_grad_() for _ in range(2))
     start, end = (torch.randn(2, 3, 70).mul(level).requires_grad_() if shared else None for _ in range(2))
-    scores = SpanScores(query, key, start, end, torch.rand(2, 70) > 0.2)
+    scores = SpanScores(query, key, start, end, torch.rand(2, 2, 70) > 0.2)
     value = loss(scores, spans_from_labels(some_spans(scores, 0.01, 0)[0], 3, scores.mask))
     parts = [part for part in (query, key, start, end) if part is not None]
     gradients = torch.autograd.grad(value, parts)
@@ -148,7 +148,7 @@ def test_autocast_changes_neither_loss_nor_gradient(loss: object, shared: bool) 
 def test_everything_masked_gives_zero_loss_and_gradient(loss: object) -> None:
     query = torch.randn(2, 1, 5, 4, requires_grad=True)
     start = torch.randn(2, 3, 5, requires_grad=True)
-    scores = SpanScores(query, torch.randn(2, 1, 5, 4), start, start, torch.zeros(2, 5, dtype=torch.bool))
+    scores = SpanScores(query, torch.randn(2, 1, 5, 4), start, start, torch.zeros(2, 2, 5, dtype=torch.bool))
     value = loss(scores, torch.full((2, 1, 3), -100))
     value.backward()
     assert value == 0

@@ -1,9 +1,16 @@
 from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from datasets import Dataset
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForTokenClassification, PreTrainedTokenizerFast, pipeline
+from transformers.pipelines.pt_utils import KeyDataset
 
 from conftest import make_model
 from hf_globalpointer import GlobalPointerNerPipeline
@@ -171,3 +178,327 @@ def test_a_saved_pipeline_loads_by_task_without_trust(pipe: GlobalPointerNerPipe
     again = pipeline("global-pointer-ner", model=str(tmp_path))
     assert type(again) is GlobalPointerNerPipeline
     assert again(TEXTS) == pipe(TEXTS)
+
+
+def rows(texts: list[Any]) -> Dataset:
+    return Dataset.from_dict({"text": texts, "number": list(range(len(texts)))})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(tuple, id="tuple"),
+        pytest.param(iter, id="iterator"),
+        pytest.param(np.array, id="array"),
+        pytest.param(rows, id="dataset"),
+        pytest.param(lambda texts: rows(texts)["text"], id="column"),
+        pytest.param(lambda texts: rows(texts).to_iterable_dataset(), id="iterable-dataset"),
+        pytest.param(lambda texts: [{"text": text} for text in texts], id="rows"),
+        pytest.param(lambda texts: KeyDataset(rows(texts), "text"), id="key-dataset"),
+    ],
+)
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_texts_come_in_any_container(
+    pipe: GlobalPointerNerPipeline, make: Callable[[list[str]], Any], batch_size: int
+) -> None:
+    found = list(pipe(make(TEXTS), batch_size=batch_size))
+    assert [as_dict(entities) for entities in found] == [
+        pytest.approx(as_dict(entities), abs=1e-5) for entities in pipe(TEXTS)
+    ]
+
+
+def test_one_row_gives_the_entities_of_its_text(pipe: GlobalPointerNerPipeline) -> None:
+    assert pipe({"text": TEXTS[0], "number": 3}) == pipe(TEXTS[0])
+    assert pipe({"text": TEXTS[0].split()}, is_split_into_words=True) == pipe(TEXTS[0])
+
+
+@pytest.mark.parametrize("nothing", [[], (), iter(()), rows([])])
+@pytest.mark.parametrize("split", [False, True])
+def test_no_texts_give_no_results(pipe: GlobalPointerNerPipeline, nothing: Any, split: bool) -> None:
+    assert list(pipe(nothing, is_split_into_words=split, batch_size=2)) == []
+
+
+@pytest.mark.parametrize("text", ["", " ", "\t\n\u3000\u2028"])
+def test_blanks_alone_hold_no_entities(pipe: GlobalPointerNerPipeline, text: str) -> None:
+    assert pipe(text) == []
+    assert pipe(text, word_aligned=True, overlap="flat", top_k=1) == []
+    assert pipe([text, "ada", text], batch_size=2)[::2] == [[], []]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_a_tokenizer_without_special_tokens_takes_empty_texts(batch_size: int) -> None:
+    letters = {token: index for index, token in enumerate(["[PAD]", "[UNK]", *"abc"])}
+    tokenizer = Tokenizer(models.WordLevel(letters, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
+    fast.model_max_length = 40
+    pipe = GlobalPointerNerPipeline(model=make_model("full"), tokenizer=fast, task="x")
+    assert pipe(["", " ", "", ""], batch_size=batch_size) == [[]] * 4
+    found = pipe(["", "a b", " "], batch_size=batch_size)
+    assert (found[0], found[2]) == ([], [])
+    assert found[1]
+
+
+def counted(texts: list[Any], pulled: list[Any]) -> Iterator[Any]:
+    for text in texts:
+        pulled.append(text)
+        yield text
+
+
+def test_a_generator_is_read_one_text_a_result(pipe: GlobalPointerNerPipeline) -> None:
+    pulled: list[str] = []
+    results = pipe(counted(TEXTS, pulled))
+    assert pulled == []
+    for number, expected in enumerate(pipe(TEXTS), start=1):
+        assert next(results) == expected
+        assert pulled == TEXTS[:number]
+    assert list(results) == []
+
+
+def test_with_batches_no_more_than_64_are_read_ahead(pipe: GlobalPointerNerPipeline) -> None:
+    pulled: list[str] = []
+    results = pipe(counted(["ada"] * 300, pulled), batch_size=2)
+    next(results)
+    assert len(pulled) == 128
+    assert len(list(results)) == 299
+
+
+def test_a_generator_without_end_can_be_read(pipe: GlobalPointerNerPipeline) -> None:
+    results = pipe(iter(lambda: "ada", None), batch_size=3)
+    first = [next(results) for _ in range(200)]
+    assert all(entities == first[0] for entities in first)
+
+
+@pytest.mark.parametrize("wrong", [3, None, b"ada", ["ada"], {"title": "ada"}])
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_a_wrong_item_of_a_generator_is_named_when_its_turn_comes(
+    pipe: GlobalPointerNerPipeline, wrong: object, batch_size: int
+) -> None:
+    results = pipe(iter(["ada", "x", "bob", wrong, "lou"]), batch_size=batch_size)
+    assert [len(next(results)) for _ in range(3)] == [len(pipe(text)) for text in ("ada", "x", "bob")]
+    with pytest.raises(TypeError, match=rf"takes text \(`str`\).*got {type(wrong).__name__}"):
+        next(results)
+
+
+@pytest.mark.parametrize("wrong", ["ada", 3, None, ["ada", 3], [["ada"]]])
+def test_a_wrong_list_of_words_is_named(pipe: GlobalPointerNerPipeline, wrong: object) -> None:
+    for inputs in ([["ada"], wrong], iter([wrong])):
+        with pytest.raises(TypeError, match="must be a list of words"):
+            list(pipe(inputs, is_split_into_words=True))
+
+
+@pytest.mark.parametrize("wrong", ["ada met", 3])
+def test_one_text_is_no_list_of_words(pipe: GlobalPointerNerPipeline, wrong: object) -> None:
+    with pytest.raises(TypeError):
+        pipe(wrong, is_split_into_words=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"nonsense": 1}, TypeError, "nonsense"),
+        ({"overlap": "x"}, ValueError, "`overlap` must be one of"),
+        ({"on_long": "cut"}, ValueError, "`on_long` must be"),
+        ({"top_k": -1}, ValueError, "`top_k` must not be negative, got -1"),
+        ({"max_spans": 0}, ValueError, "`max_spans` must be at least 1, got 0"),
+        ({"batch_size": -1}, ValueError, "`batch_size` must be at least 1, got -1"),
+        ({"threshold": 0}, ValueError, r"a probability in \(0, 1\), got 0"),
+        ({"threshold": 1}, ValueError, r"a probability in \(0, 1\), got 1"),
+        ({"threshold": float("nan")}, ValueError, r"a probability in \(0, 1\), got nan"),
+        ({"threshold": {"place": 1.5}}, ValueError, "got 1.5 for 'place'"),
+        ({"threshold": {"planet": 0.5}}, ValueError, "'planet', which is none of"),
+    ],
+)
+@pytest.mark.parametrize("inputs", ["ada", [], iter(())])
+def test_wrong_options_are_errors_at_the_call(
+    pipe: GlobalPointerNerPipeline, inputs: Any, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        pipe(inputs, **options)
+
+
+@pytest.mark.parametrize("options", [{"overlap": ""}, {"batch_size": 0}, {"stride": -1}, {"stride": 38}])
+@pytest.mark.parametrize("inputs", [[], iter(["ada"])])
+def test_these_wrong_options_are_errors_at_the_call_too(
+    pipe: GlobalPointerNerPipeline, inputs: Any, options: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=f"`{next(iter(options))}` must be"):
+        pipe(inputs, **options)
+
+
+def test_wrong_options_are_errors_when_the_pipeline_is_made(char_tokenizer: PreTrainedTokenizerFast) -> None:
+    for options in ({"overlap": "x"}, {"threshold": {"planet": 0.5}}, {"top_k": -1}, {"max_spans": 0}):
+        with pytest.raises(ValueError, match=r"must|none of"):
+            GlobalPointerNerPipeline(model=make_model("full"), tokenizer=char_tokenizer, task="x", **options)
+
+
+def test_options_of_the_pipeline_hold_for_each_call_that_gives_none(char_tokenizer: PreTrainedTokenizerFast) -> None:
+    model = make_model("full")
+    plain = GlobalPointerNerPipeline(model=model, tokenizer=char_tokenizer, task="x")
+    options = {"threshold": 0.8, "overlap": "flat", "top_k": 2, "word_aligned": True, "is_split_into_words": True}
+    preset = GlobalPointerNerPipeline(model=model, tokenizer=char_tokenizer, task="x", **options)
+    words = TEXTS[3].split()
+    assert preset(words) == plain(words, **options)
+    assert preset(words, top_k=1, threshold=None) == plain(words, **{**options, "top_k": 1})
+    other = {**options, "is_split_into_words": False, "word_aligned": False, "overlap": "nested", "threshold": 0.5}
+    assert preset(TEXTS[3], **other) == plain(TEXTS[3], **other)
+
+
+def test_the_batch_size_of_the_pipeline_is_the_default(
+    pipe: GlobalPointerNerPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preset = GlobalPointerNerPipeline(model=pipe.model, tokenizer=pipe.tokenizer, task="x", batch_size=4)
+    sizes: list[int] = []
+    monkeypatch.setattr(
+        preset, "forward", lambda inputs, **_: sizes.append(len(inputs["input_ids"])) or forward(inputs)
+    )
+    forward = pipe.forward
+    preset(["ada"] * 6)
+    preset(["ada"] * 3, batch_size=2)
+    assert sizes == [4, 2, 2, 1]
+
+
+def test_the_thresholds_of_the_model_hold_for_labels_that_the_call_does_not_name(
+    pipe: GlobalPointerNerPipeline,
+) -> None:
+    everything = pipe(TEXTS[3], threshold=0.3)
+    pipe.model.config.thresholds = {"place": 0.9, "date": 0.6}
+
+    def over(**by_label: float) -> list[tuple[str, int, int]]:
+        return [key for key, score in as_dict(everything).items() if score > by_label[key[0]]]
+
+    assert list(as_dict(pipe(TEXTS[3]))) == over(place=0.9, date=0.6, person=0.5)
+    assert list(as_dict(pipe(TEXTS[3], threshold={"date": 0.3}))) == over(place=0.9, date=0.3, person=0.5)
+    assert list(as_dict(pipe(TEXTS[3], threshold=0.4))) == over(place=0.4, date=0.4, person=0.4)
+
+
+def test_max_spans_keeps_the_best_of_a_window(pipe: GlobalPointerNerPipeline) -> None:
+    best = sorted(pipe(TEXTS[3]), key=lambda entity: -entity["score"])[:5]
+    assert as_dict(pipe(TEXTS[3], max_spans=5)) == as_dict(best)
+    pipe.model.config.max_spans = 5
+    assert as_dict(pipe(TEXTS[3])) == as_dict(best)
+
+
+def test_a_long_text_can_be_refused(pipe: GlobalPointerNerPipeline) -> None:
+    fits = "abcdefghij" * 3 + "abcdefgh"
+    assert pipe([fits, ""], on_long="error") == pipe([fits, ""])
+    with pytest.raises(ValueError, match=r"text of 39 characters has more than 40 tokens.*'abcdefghijabc"):
+        pipe(["ada", fits + "i"], on_long="error", batch_size=2)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_words_are_found_in_the_text_they_join_to(pipe: GlobalPointerNerPipeline, batch_size: int) -> None:
+    lists = [
+        ["ada", "met", "bob."],
+        [],
+        ["x"],
+        ["", "ada", "", ""],
+        ["new york", "is big"],
+        [" ", "\t"],
+        [""],
+        ["a"] * 60,
+    ]
+    for delimiter in (" ", "", " - "):
+        options = {"is_split_into_words": True, "delimiter": delimiter, "batch_size": batch_size}
+        joined = [delimiter.join(words) for words in lists]
+        found = pipe(lists, **options)
+        assert found == pipe(joined, batch_size=batch_size)
+        assert list(pipe(iter(lists), **options)) == found
+        assert pipe(tuple(map(tuple, lists)), **options) == found
+        assert all(
+            entity["word"] == text[entity["start"] : entity["end"]]
+            for text, entities in zip(joined, found, strict=True)
+            for entity in entities
+        )
+    assert (
+        pipe(lists[0], is_split_into_words=True) == pipe(tuple(lists[0]), is_split_into_words=True) == pipe(TEXTS[0])
+    )
+    assert list(pipe(rows(lists), is_split_into_words=True)) == pipe(lists, is_split_into_words=True)
+
+
+EVERY = {"threshold": 0.001, "max_spans": 5_000}
+
+
+def words_found(entities: list[dict[str, Any]]) -> set[str]:
+    return {entity["word"] for entity in entities}
+
+
+def test_word_aligned_entities_begin_and_end_with_words(pipe: GlobalPointerNerPipeline) -> None:
+    assert words_found(pipe("ada met bob", **EVERY)) > {"da", "a met b", "m"}
+    expected = {"ada", "met", "bob", "ada met", "met bob", "ada met bob"}
+    assert words_found(pipe("ada met bob", word_aligned=True, **EVERY)) == expected
+
+
+def test_the_model_says_whether_entities_are_word_aligned(pipe: GlobalPointerNerPipeline) -> None:
+    pipe.model.config.word_aligned = True
+    assert words_found(pipe("ada met", **EVERY)) == {"ada", "met", "ada met"}
+    assert "da" in words_found(pipe("ada met", word_aligned=False, **EVERY))
+
+
+def test_word_aligned_goes_by_the_given_words(pipe: GlobalPointerNerPipeline) -> None:
+    options = {"is_split_into_words": True, "word_aligned": True, **EVERY}
+    assert words_found(pipe(["new york", "is", "", "big"], **options)) == {
+        *("new york", "is", "big", "new york is", "is  big", "new york is  big")
+    }
+    assert words_found(pipe(["ab", "", "c", "d.e"], delimiter="", **options)) == {
+        *("ab", "c", "d.e", "abc", "cd.e", "abcd.e")
+    }
+    assert pipe([["", ""], []], **options) == [[], []]
+
+
+def test_blanks_at_the_edges_of_a_given_word_do_not_hide_it(pipe: GlobalPointerNerPipeline) -> None:
+    options = {"is_split_into_words": True, "word_aligned": True, **EVERY}
+    assert words_found(pipe([" ada ", "met"], **options)) == {"ada", "met", "ada  met"}
+
+
+@pytest.mark.xfail(strict=True, reason="where one word ends, a span may begin, and the other way round")
+def test_the_delimiter_is_no_part_of_a_word(pipe: GlobalPointerNerPipeline) -> None:
+    options = {"is_split_into_words": True, "word_aligned": True, "delimiter": ".", **EVERY}
+    assert words_found(pipe(["ada", "met"], **options)) == {"ada", "met", "ada.met"}
+
+
+def test_the_padding_side_does_not_matter(pipe: GlobalPointerNerPipeline) -> None:
+    expected = [as_dict(entities) for entities in pipe(TEXTS)]
+    pipe.tokenizer.padding_side = "left"
+    found = [as_dict(entities) for entities in pipe(TEXTS, batch_size=len(TEXTS))]
+    assert found == [pytest.approx(entities, abs=1e-5) for entities in expected]
+
+
+@torch.no_grad()
+def windows_by_hand(
+    pipe: GlobalPointerNerPipeline, text: str, stride: int, threshold: float
+) -> dict[tuple[str, int, int], float]:
+    """The spans of a text of small letters, from the dense logits of all its windows but the last in one batch."""
+    letters = [index for index, letter in enumerate(text) if letter != " "]
+    ids = [pipe.tokenizer.vocab[text[index]] for index in letters]
+    firsts = range(0, max(len(ids) - stride, 1), 38 - stride)
+    windows = [[2, *ids[first : first + 38], 3] for first in firsts]
+    best: dict[tuple[str, int, int], float] = {}
+    for part, begins in ((windows[:-1], firsts[:-1]), (windows[-1:], firsts[-1:])):
+        scores = pipe.model(input_ids=torch.tensor(part)).logits[:, :, 1:-1, 1:-1].double().sigmoid()
+        for window, a, i, j in (scores > threshold).nonzero().tolist():
+            first, last = letters[begins[window] + i], letters[begins[window] + j] + 1
+            key = pipe.model.config.id2label[a], first, last
+            best[key] = max(best.get(key, 0.0), scores[window, a, i, j].item())
+    return best
+
+
+@pytest.mark.parametrize("stride", [0, 15])
+def test_a_document_of_20_000_characters(pipe: GlobalPointerNerPipeline, stride: int) -> None:
+    chance = np.random.default_rng(0)
+    text = "".join(chance.choice(list("abcdefghijklmnopqrstuvwxyz    "), 20_000)).strip()
+    threshold = 0.99
+    expected = windows_by_hand(pipe, text, stride, threshold)
+    (entities,) = pipe([text], stride=stride, batch_size=8, threshold=threshold)
+    found = as_dict(entities)
+    assert len(found) == len(entities) > 1_000
+    # A score this near to the threshold may come out on either side of it.
+    for key in found.keys() ^ expected.keys():
+        assert {**expected, **found}[key] == pytest.approx(threshold, abs=1e-5)
+    assert {key: found[key] for key in found.keys() & expected.keys()} == pytest.approx(
+        {key: expected[key] for key in found.keys() & expected.keys()}, abs=1e-5
+    )
+    assert all(entity["word"] == text[entity["start"] : entity["end"]] for entity in entities)
+    flat = pipe(text, stride=stride, batch_size=8, threshold=threshold, overlap="flat")
+    assert all(a["end"] <= b["start"] for a, b in pairwise(flat))
+    assert flat[-1]["end"] > len(text) - 50

@@ -4,7 +4,8 @@ import torch
 from hf_globalpointer.modeling.span_labels import spans_from_labels
 
 
-MASK = torch.tensor([[0, 1, 1, 1, 0], [0, 1, 1, 0, 0]]).bool()
+# Of the second sample, token 2 may not begin a span and token 1 may not end one.
+MASK = torch.tensor([[[0, 1, 1, 1, 0]] * 2, [[0, 1, 0, 0, 0], [0, 0, 1, 0, 0]]]).bool()
 
 
 def rows(spans: torch.Tensor) -> list[set[tuple[int, ...]]]:
@@ -33,8 +34,10 @@ def test_dense_labels_say_the_same() -> None:
         ([0, 1, 5], r"its tokens are not in 0\.\.4"),
         ([0, -2, 1], "its tokens are not in 0"),
         ([0, 2, 1], "its last token comes before its first"),
-        ([0, 1, 3], "padded or special token"),
-        ([0, 0, 1], "padded or special token"),
+        ([0, 1, 3], "no span is scored that begins or ends there"),
+        ([0, 0, 2], "no span is scored that begins or ends there"),
+        ([0, 1, 1], "no span is scored that begins or ends there"),
+        ([0, 2, 2], "no span is scored that begins or ends there"),
         ([0, -100, -100], "its tokens are not in 0"),
     ],
 )

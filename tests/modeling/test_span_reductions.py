@@ -38,7 +38,7 @@ def make_scores(batch: int, types: int, n: int, shared: bool, seed: int, spread:
     torch.manual_seed(seed)
     query, key = (torch.randn(batch, 1 if shared else types, n, 4) * (spread / 2) ** 0.5 for _ in range(2))
     start, end = (torch.randn(batch, types, n) * spread if shared else None for _ in range(2))
-    return SpanScores(query, key, start, end, torch.rand(batch, n) > 0.15)
+    return SpanScores(query, key, start, end, torch.rand(batch, 2, n) > 0.15)
 
 
 def assert_equals_dense(scores: SpanScores, share: float, threshold: float, kind: str, seed: int) -> None:
@@ -111,7 +111,7 @@ def test_a_sum_whose_products_underflow_is_exact() -> None:
     query[..., 0] = 1.0
     key[0, 0, :, 0] = torch.tensor([-300.0, 0.0, -300.0, 200.0, -300.0])
     end = torch.tensor([[[200.0, -150.0, 160.0, -350.0, -400.0], [0.0] * 5]])
-    scores = SpanScores(query, key, torch.zeros(1, 2, n), end, torch.ones(1, n, dtype=torch.bool))
+    scores = SpanScores(query, key, torch.zeros(1, 2, n), end, torch.ones(1, 2, n, dtype=torch.bool))
     for share in (0.0, 0.4):
         assert_equals_dense(scores, share, 0.0, "class_imbalance", 0)
 
@@ -161,8 +161,8 @@ def test_operators_keep_the_rules_of_torch(shared: bool) -> None:
     positives = spans_from_labels(some_spans(scores, 0.1, 0)[0], 3, scores.mask)
     query, key = scores.query.requires_grad_(), scores.key.requires_grad_()
     if shared:
-        arguments = (query[:, 0].detach().requires_grad_(), key[:, 0].detach().requires_grad_(), scores.end)
-        torch.library.opcheck(span_reductions.shared_row_logsumexp, (*arguments, scores.mask, positives))
+        bounds = scores.start.requires_grad_(), scores.end.requires_grad_()
+        torch.library.opcheck(span_reductions.shared_row_logsumexp, (query, key, *bounds, scores.mask, positives))
     else:
         torch.library.opcheck(span_reductions.row_logsumexp, (query, key, scores.mask, positives))
         torch.library.opcheck(span_reductions.row_softplus, (query, key, scores.mask, positives))

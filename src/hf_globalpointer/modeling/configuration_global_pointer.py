@@ -4,10 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
-from transformers import BertConfig, PreTrainedConfig
+from transformers import AutoConfig, BertConfig, PreTrainedConfig
 
 
 _LABEL_FIELDS = ("labels", "id2label", "label2id", "num_labels")
+# What tells Transformers to run code from the checkpoint, in place of the package's own.
+_CODE_FIELDS = ("auto_map", "custom_pipelines")
+# More entity types than any data set has: a file that asks for more is broken, or meant to exhaust the memory.
+_MOST_LABELS = 100_000
 
 
 def _entity_types(
@@ -37,6 +41,9 @@ def _entity_types(
         id2label = {}
     if id2label is not None and num_labels not in (None, len(id2label)):
         raise ValueError(f"`num_labels` is {num_labels}, but {len(id2label)} entity types are given.")
+    number = len(id2label) if id2label is not None else num_labels or 0
+    if not 0 <= number <= _MOST_LABELS:
+        raise ValueError(f"The number of entity types must be between 0 and {_MOST_LABELS}, got {number}.")
     return id2label
 
 
@@ -65,6 +72,8 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
             Dropout on the encoder's hidden states before the head.
         max_spans (`int`, *optional*, defaults to 1024):
             The most spans that are kept of one sequence in evaluation and in the pipeline: the best ones.
+        word_aligned (`bool`, *optional*, defaults to `False`):
+            Whether the model was trained on, and the pipeline gives, only spans that begin and end where words do.
         labels (`Sequence[str]`, *optional*):
             Entity types in order; stored as `id2label` and `label2id`.
     """
@@ -79,8 +88,10 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
     thresholds: dict[str, float] | None = None
     head_dropout: float | int = 0.1
     max_spans: int = 1024
+    word_aligned: bool = False
 
-    encoder_model_type: ClassVar[str]
+    # The type of plain encoder checkpoints that a new model may be started from.
+    encoder_model_type: ClassVar[str | None] = None
     # Trainer evaluation gathers the spans alone.
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["hidden_states", "attentions"]
 
@@ -96,11 +107,13 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
         id2label, label2id = dict(self.id2label or {}), self.label2id or {}
         if set(id2label) != set(range(len(id2label))):
             raise ValueError(f"The keys of `id2label` must be 0 to {len(id2label) - 1}, got {list(id2label)}.")
+        seen = set()
         for index, label in id2label.items():
             if not isinstance(label, str) or not label:
                 raise ValueError(f"Entity type {index} must be a non-empty string, got {label!r}.")
-            if list(id2label.values()).count(label) > 1:
+            if label in seen:
                 raise ValueError(f"Entity type {label!r} occurs twice in `id2label`.")
+            seen.add(label)
         if label2id != {label: index for index, label in id2label.items()}:
             raise ValueError(f"`label2id` {label2id} is not the inverse of `id2label` {id2label}.")
 
@@ -135,20 +148,25 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
         """
         config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
         model_type = config_dict.get("model_type", cls.encoder_model_type)
-        if model_type not in (cls.model_type, cls.encoder_model_type):
-            raise ValueError(
-                f"{pretrained_model_name_or_path} is a checkpoint of type {model_type!r}; {cls.__name__} reads "
-                f"{cls.model_type!r} and plain {cls.encoder_model_type!r} checkpoints."
-            )
         if model_type == cls.encoder_model_type:
             # Labels and architecture there belong to whatever task the checkpoint was used for before.
             config_dict = {k: v for k, v in config_dict.items() if k not in (*_LABEL_FIELDS, "architectures")}
             config_dict["model_type"] = cls.model_type
+        elif model_type != cls.model_type:
+            plain = f" and plain {cls.encoder_model_type!r}" if cls.encoder_model_type else ""
+            raise ValueError(
+                f"{pretrained_model_name_or_path} is a checkpoint of type {model_type!r}; {cls.__name__} reads "
+                f"{cls.model_type!r}{plain} checkpoints. To start from a plain encoder of any type, use "
+                "`EncoderForGlobalPointer.from_encoder_pretrained` or that of `EncoderForEfficientGlobalPointer`."
+            )
         return config_dict, kwargs
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         """As in `PreTrainedConfig`; entity types among `kwargs` replace those of `config_dict`, thresholds and all."""
+        if __name__.startswith("hf_globalpointer."):
+            # The package is installed: nothing of the code that the checkpoint may carry is wanted, or saved again.
+            config_dict = {k: v for k, v in config_dict.items() if k not in _CODE_FIELDS}
         given = {name: kwargs.pop(name) for name in _LABEL_FIELDS if kwargs.get(name) is not None}
         if given:
             config_dict = {k: v for k, v in config_dict.items() if k not in (*_LABEL_FIELDS, "thresholds")} | given
@@ -167,9 +185,8 @@ class BertGlobalPointerConfig(GlobalPointerConfigMixin, BertConfig):
     encoder_model_type = "bert"
 
 
-@strict
-class BertEfficientGlobalPointerConfig(GlobalPointerConfigMixin, BertConfig):
-    """Configuration of [`BertForEfficientGlobalPointer`].
+class EfficientConfigMixin(PreTrainedConfig):
+    """The field that the efficient head has besides those of [`GlobalPointerConfigMixin`].
 
     Args:
         span_representation (`str`, *optional*, defaults to `"query_key"`):
@@ -177,7 +194,57 @@ class BertEfficientGlobalPointerConfig(GlobalPointerConfigMixin, BertConfig):
             (eq. 7), or `"hidden"`, the encoder's hidden states (eq. 6).
     """
 
+    span_representation: Literal["query_key", "hidden"] = "query_key"
+
+
+class EncoderConfigMixin(GlobalPointerConfigMixin):
+    """Fields of a model that is composed of any encoder and a span head.
+
+    Args:
+        encoder_config (`PreTrainedConfig` or `dict`):
+            The configuration of the encoder, of any type that `AutoConfig` knows.
+    """
+
+    encoder_config: PreTrainedConfig | dict[str, Any] | None = None
+
+    sub_configs: ClassVar[dict[str, Any]] = {"encoder_config": AutoConfig}
+
+    def __post_init__(self, labels: Sequence[str] | None = None, **kwargs: Any) -> None:
+        if self.encoder_config is None:
+            self.encoder_config = BertConfig()
+        elif isinstance(self.encoder_config, dict):
+            fields = dict(self.encoder_config)
+            self.encoder_config = AutoConfig.for_model(fields.pop("model_type", "bert"), **fields)
+        super().__post_init__(labels, **kwargs)
+
+    @property
+    def hidden_size(self) -> int:
+        """The size of the encoder's hidden states."""
+        size: int = self.encoder_config.hidden_size  # type: ignore[union-attr]
+        return size
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
+        """The encoder's: it holds the size of the vocabulary."""
+        return self.encoder_config.get_text_config(decoder=decoder, encoder=encoder)  # type: ignore[union-attr]
+
+
+@strict
+class BertEfficientGlobalPointerConfig(EfficientConfigMixin, GlobalPointerConfigMixin, BertConfig):
+    """Configuration of [`BertForEfficientGlobalPointer`]: [`BertGlobalPointerConfig`]'s and `span_representation`."""
+
     model_type = "bert-efficient-global-pointer"
     encoder_model_type = "bert"
 
-    span_representation: Literal["query_key", "hidden"] = "query_key"
+
+@strict
+class EncoderGlobalPointerConfig(EncoderConfigMixin):
+    """Configuration of [`EncoderForGlobalPointer`]: [`GlobalPointerConfigMixin`]'s fields and `encoder_config`."""
+
+    model_type = "encoder-global-pointer"
+
+
+@strict
+class EncoderEfficientGlobalPointerConfig(EfficientConfigMixin, EncoderConfigMixin):
+    """Configuration of [`EncoderForEfficientGlobalPointer`]: the fields of the efficient head and `encoder_config`."""
+
+    model_type = "encoder-efficient-global-pointer"

@@ -19,8 +19,11 @@ def class_imbalance_loss(scores: SpanScores, positives: Tensor, threshold: float
     Returns:
         Scalar float tensor, never negative.
     """
-    negative = scores.negative_logsumexp(positives, threshold)
-    return (negative + _positive_logsumexp(scores, positives, threshold)).mean()
+    negative, listed = scores.negative_logsumexp(positives, threshold)
+    types, negated = _types_and_negated(listed, positives)
+    shift = negated.new_full(negative.shape, -threshold).scatter_reduce(1, types, negated.detach(), "amax")
+    total = (-threshold - shift).exp().scatter_add(1, types, (negated - shift.gather(1, types)).exp())
+    return (negative + shift + total.log()).mean()
 
 
 def binary_cross_entropy_loss(scores: SpanScores, positives: Tensor, threshold: float = 0.0) -> Tensor:
@@ -28,29 +31,16 @@ def binary_cross_entropy_loss(scores: SpanScores, positives: Tensor, threshold: 
 
     Args and returns: as in [`class_imbalance_loss`].
     """
-    types, is_gold = _types_and_presence(positives)
-    negated = (threshold - scores.at(positives)).masked_fill(~is_gold, -torch.inf)
-    total = scores.negative_softplus(positives, threshold)
-    total = total.scatter_add(1, types, torch.nn.functional.softplus(negated))
-    num_tokens = scores.mask.sum(1)
-    num_spans = (num_tokens * (num_tokens + 1) // 2).clamp(min=1)
-    return (total / num_spans[:, None]).mean()
+    negative, listed = scores.negative_softplus(positives, threshold)
+    types, negated = _types_and_negated(listed, positives)
+    total = negative.scatter_add(1, types, torch.nn.functional.softplus(negated))
+    return (total / scores.num_spans().clamp(min=1)[:, None]).mean()
 
 
-def _positive_logsumexp(scores: SpanScores, positives: Tensor, threshold: float) -> Tensor:
-    """log(e^-threshold + sum of e^-s over the positives) for each sample and type, `(B, E)`."""
-    types, is_gold = _types_and_presence(positives)
-    negated = (-scores.at(positives)).masked_fill(~is_gold, -torch.inf)
-    shape = len(positives), scores.num_types
-    shift = negated.new_full(shape, -threshold).scatter_reduce(1, types, negated.detach(), "amax")
-    total = (-threshold - shift).exp().scatter_add(1, types, (negated - shift.gather(1, types)).exp())
-    return shift + total.log()
-
-
-def _types_and_presence(positives: Tensor) -> tuple[Tensor, Tensor]:
-    """The type of each row `(B, M)`, 0 for padding, and whether the row is one at all."""
+def _types_and_negated(listed: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
+    """The type of each positive and its score times -1, both `(B, M)`; 0 and -inf for padding, which adds nothing."""
     types = positives[..., 0]
-    return types.clamp(min=0), types >= 0
+    return types.clamp(min=0), (-listed).masked_fill(types < 0, -torch.inf)
 
 
 LOSSES = {"class_imbalance": class_imbalance_loss, "bce": binary_cross_entropy_loss}

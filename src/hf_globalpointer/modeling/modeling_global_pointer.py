@@ -1,18 +1,45 @@
-"""The GlobalPointer heads (Su et al., 2022, https://arxiv.org/abs/2208.03054) and the models that carry them."""
+"""Encoders with a GlobalPointer head (Su et al., 2022, https://arxiv.org/abs/2208.03054)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+import copy
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Unpack
 
 import torch
 from torch import Tensor, nn
-from transformers import BertModel, BertPreTrainedModel, PreTrainedConfig, PreTrainedModel
-from transformers.utils import ModelOutput, can_return_tuple
+from transformers import (
+    MODEL_FOR_TEXT_ENCODING_MAPPING,
+    MODEL_MAPPING,
+    AutoConfig,
+    BertModel,
+    BertPreTrainedModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple, logging
 
-from .configuration_global_pointer import BertEfficientGlobalPointerConfig, BertGlobalPointerConfig
+from .checkpoint_files import check_weight_files, safetensors_only, write_code
+from .configuration_global_pointer import (
+    BertEfficientGlobalPointerConfig,
+    BertGlobalPointerConfig,
+    EncoderEfficientGlobalPointerConfig,
+    EncoderGlobalPointerConfig,
+)
 from .loss_global_pointer import LOSSES
+from .span_heads import EfficientGlobalPointerHead, GlobalPointerHead, SpanHead
 from .span_labels import spans_from_labels
 from .span_scores import ScoredSpans, SpanScores
+
+
+logger = logging.get_logger(__name__)
+
+# Arguments of `from_pretrained` that say where a checkpoint is, and those that say which entity types are wanted.
+_HUB_ARGUMENTS = ("cache_dir", "force_download", "proxies", "local_files_only", "token", "revision", "subfolder")
+_LABEL_ARGUMENTS = ("labels", "id2label", "label2id", "num_labels")
 
 
 @dataclass
@@ -37,126 +64,18 @@ class GlobalPointerOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
 
 
-class Float32Linear(nn.Linear):
-    """A linear layer that computes in float32, or wider, whatever the dtype of its weights, its input or autocast."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Map `(..., in_features)` to float32 `(..., out_features)`."""
-        dtype = torch.promote_types(input.dtype, torch.float32)
-        with torch.autocast(input.device.type, enabled=False):
-            return nn.functional.linear(input.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
-
-
-def rotate(states: Tensor, theta: float, scale: float = 1.0) -> Tensor:
-    """Apply rotary position embedding (eq. 5; Su et al., 2021) to interleaved pairs (2i, 2i+1).
-
-    Args:
-        states (`torch.FloatTensor` of shape `(..., n, d)`): Vectors of positions 0 to n - 1.
-        theta (`float`): Base period.
-        scale (`float`, *optional*, defaults to 1.0): What to multiply the vectors with on the way.
-
-    Returns:
-        Float `(..., n, d)`: pair i of position p, as a complex number, times scale * e^(i p theta^(-2i/d)).
-    """
-    n, size = states.shape[-2:]
-    # In float32 the angle of position 8,000 is off by up to 4e-4, which would show in the scores of long texts.
-    wide = torch.float32 if states.device.type == "mps" else torch.float64
-    frequency = theta ** (-torch.arange(0, size, 2, device=states.device, dtype=wide) / size)
-    angle = torch.arange(n, device=states.device, dtype=wide)[:, None] * frequency
-    rotation = torch.complex((scale * angle.cos()).to(states.dtype), (scale * angle.sin()).to(states.dtype))
-    pairs = torch.view_as_complex(states.reshape(*states.shape[:-1], -1, 2))
-    return torch.view_as_real(pairs * rotation).flatten(-2)
-
-
-class SpanHead(nn.Module):
-    """What the two heads share: dropout before them, rotation and scaling after, and the mask."""
-
-    def __init__(self, config: PreTrainedConfig) -> None:
-        super().__init__()
-        self.num_types: int = config.num_labels
-        self.head_size: int = config.head_size
-        self.rope_theta: float | None = config.rope_theta if config.use_rope else None
-        self.dropout = nn.Dropout(config.head_dropout)
-
-    def _scores(
-        self,
-        query: Tensor,
-        key: Tensor,
-        attention_mask: Tensor | None,
-        span_token_mask: Tensor | None,
-        start: Tensor | None = None,
-        end: Tensor | None = None,
-    ) -> SpanScores:
-        """Build the scores from query and key `(B, H, n, d)`, and start and end `(B, E, n)`."""
-        scale = self.head_size**-0.5
-        if self.rope_theta is None:
-            query = query * scale
-        else:
-            query, key = rotate(query, self.rope_theta, scale), rotate(key, self.rope_theta)
-        mask = query.new_ones((query.shape[0], query.shape[2]), dtype=torch.bool)
-        for name, given in (("attention_mask", attention_mask), ("span_token_mask", span_token_mask)):
-            if given is None:
-                continue
-            if given.shape != mask.shape:
-                raise ValueError(f"`{name}` must have shape {tuple(mask.shape)} (batch, n), got {tuple(given.shape)}.")
-            mask = mask & given.to(mask.device).bool()
-        return SpanScores(query, key, start, end, mask)
-
-
-class GlobalPointerHead(SpanHead):
-    """One query and one key projection for each entity type (eq. 2-5)."""
-
-    def __init__(self, config: PreTrainedConfig) -> None:
-        super().__init__(config)
-        self.dense = Float32Linear(config.hidden_size, self.num_types * 2 * self.head_size)
-
-    def forward(
-        self, hidden_states: Tensor, attention_mask: Tensor | None = None, span_token_mask: Tensor | None = None
-    ) -> SpanScores:
-        """Score all spans of hidden states `(B, n, H)`; the masks are `(B, n)`, 1 for tokens that may bound a span."""
-        query, key = self._query_and_key(hidden_states)
-        return self._scores(query, key, attention_mask, span_token_mask)
-
-    def _query_and_key(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
-        """Both `(B, E, n, d)`, in the order in which spans are scored, so that no product has to copy them."""
-        states = self.dense(self.dropout(hidden_states)).unflatten(-1, (self.num_types, 2, self.head_size))
-        query, key = states.permute(3, 0, 2, 1, 4).contiguous().unbind(0)
-        return query, key
-
-
-class EfficientGlobalPointerHead(SpanHead):
-    """One query and one key projection for all types, plus a start and an end score for each type (eq. 6 or 7)."""
-
-    def __init__(self, config: PreTrainedConfig) -> None:
-        super().__init__(config)
-        self.from_hidden: bool = config.span_representation == "hidden"
-        self.dense_1 = Float32Linear(config.hidden_size, 2 * self.head_size)
-        size = config.hidden_size if self.from_hidden else 2 * self.head_size
-        self.dense_2 = Float32Linear(size, 2 * self.num_types)
-
-    def forward(
-        self, hidden_states: Tensor, attention_mask: Tensor | None = None, span_token_mask: Tensor | None = None
-    ) -> SpanScores:
-        """Score all spans of hidden states `(B, n, H)`; the masks are `(B, n)`, 1 for tokens that may bound a span."""
-        hidden_states = self.dropout(hidden_states)
-        states = self.dense_1(hidden_states)
-        query, key = states.unsqueeze(1).chunk(2, dim=-1)
-        # Halved as in the authors' code, so that start + end weighs as much as one of them would.
-        bounds = self.dense_2(hidden_states if self.from_hidden else states) / 2
-        start, end = bounds.transpose(1, 2).contiguous().unflatten(1, (self.num_types, 2)).unbind(2)
-        return self._scores(query, key, attention_mask, span_token_mask, start, end)
-
-
 class GenericForGlobalPointer(PreTrainedModel):
     """What makes an encoder class a GlobalPointer model; a model class adds only its config, encoder and head."""
 
     head_class: type[SpanHead]
     # The loss is a mean over samples and types; Trainer must divide it by the accumulation steps.
     accepts_loss_kwargs = False
+    # The head computes in float32; this also tells quantisers to leave it alone.
+    _keep_in_fp32_modules: ClassVar[list[str]] = ["classifier"]
     # What checkpoints of encoders carry for other tasks; the load report would list it.
     _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [r"pooler", r"^cls\.", r"position_ids"]
 
-    def __init__(self, config: PreTrainedConfig) -> None:
+    def __init__(self, config: PreTrainedConfig, encoder: PreTrainedModel | None = None) -> None:
         if config.num_labels == 0:
             raise ValueError(
                 f"{type(self).__name__} needs entity types: pass them in order, as in "
@@ -164,13 +83,132 @@ class GenericForGlobalPointer(PreTrainedModel):
                 f'`{type(config).__name__}(labels=["person", "place"])`.'
             )
         super().__init__(config)
-        setattr(self, self.base_model_prefix, self._make_encoder(config))
+        setattr(self, self.base_model_prefix, self._make_encoder(config) if encoder is None else encoder)
         self.classifier = self.head_class(config)
+        self._takes_token_types = "token_type_ids" in inspect.signature(self.base_model.forward).parameters
         self.post_init()
 
     def _make_encoder(self, config: PreTrainedConfig) -> PreTrainedModel:
         """The encoder, without weights of its own: `from_pretrained` fills them in."""
         raise NotImplementedError(f"{type(self).__name__} must say how its encoder is made.")
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str] | None,
+        *args: Any,
+        config: PreTrainedConfig | str | os.PathLike[str] | None = None,
+        use_safetensors: bool = True,
+        **kwargs: Any,
+    ) -> Any:
+        """As in `PreTrainedModel`, with two promises: safetensors only, and no type scored by another's weights.
+
+        Where the checkpoint is of this kind, and `labels`, `id2label` or `config` give entity types that are not its
+        own, in its order, those of the same name keep their weights and the others get new ones: see [`set_labels`].
+
+        Args:
+            pretrained_model_name_or_path (`str`, `os.PathLike` or `None`): A folder or the id of a Hub repository.
+            args: Passed on.
+            config (`PreTrainedConfig` or `str`, *optional*): A configuration to use in place of the checkpoint's.
+            use_safetensors (`bool`, *optional*, defaults to `True`): Only `True` is accepted.
+            kwargs: Fields of the configuration, `labels` or `id2label` above all, and options of `PreTrainedModel`.
+
+        Raises:
+            ValueError: If weights that are not safetensors are asked for, the checkpoint is of another kind, or its
+                index names files outside of it.
+            OSError: If there are no weights in safetensors.
+        """
+        if not use_safetensors:
+            raise ValueError(
+                "Weights are loaded from safetensors only: other files can run code when they are opened."
+            )
+        name = pretrained_model_name_or_path
+        load = safetensors_only(partial(super().from_pretrained, name, *args, use_safetensors=True))
+        if name is None:
+            return load(config=config, **kwargs)
+        where = {key: kwargs[key] for key in _HUB_ARGUMENTS if key in kwargs}
+        check_weight_files(name, variant=kwargs.get("variant"), **where)
+        if isinstance(config, PreTrainedConfig):
+            wanted = config
+        elif not any(key in kwargs for key in _LABEL_ARGUMENTS):
+            return load(config=config, **kwargs)
+        else:
+            source = name if config is None else config
+            wanted, kwargs = cls.config_class.from_pretrained(source, return_unused_kwargs=True, **kwargs)
+            kwargs |= where
+        trained = cls.config_class.get_config_dict(name, **where)[0].get("id2label")
+        own = None if trained is None else [trained[key] for key in sorted(trained, key=int)]
+        labels = [wanted.id2label[index] for index in range(wanted.num_labels)]
+        if own in (None, labels):
+            return load(config=wanted, **kwargs)
+        # Which row of the head belongs to which type only the checkpoint's own configuration tells.
+        before = copy.deepcopy(wanted)
+        before.thresholds = None
+        before.id2label, before.label2id = dict(enumerate(own)), {label: index for index, label in enumerate(own)}
+        loaded = load(config=before, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        model.set_labels(labels)
+        model.config.thresholds = wanted.thresholds
+        return loaded
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], with_code: bool = False, **kwargs: Any) -> None:
+        """As in `PreTrainedModel`.
+
+        Args:
+            save_directory (`str` or `os.PathLike`): The folder.
+            with_code (`bool`, *optional*, defaults to `False`):
+                Whether to write the code of model and pipeline too, so that the checkpoint loads with
+                `trust_remote_code=True` where this package is not installed. Where it is, that code is never run.
+            kwargs: Passed on.
+        """
+        if not with_code:
+            super().save_pretrained(save_directory, **kwargs)
+            return
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        entries = write_code(folder, self.config, type(self))
+        try:
+            for name, value in entries.items():
+                setattr(self.config, name, value)
+            super().save_pretrained(folder, **kwargs)
+        finally:
+            for name in entries:
+                delattr(self.config, name)
+
+    def set_labels(self, labels: Sequence[str]) -> None:
+        """Change the entity types: those the model knows keep their weights, others get new ones; a log says which.
+
+        Args:
+            labels (`Sequence[str]`): The entity types in order.
+
+        Raises:
+            StrictDataclassClassValidationError: If they are not distinct, non-empty strings.
+        """
+        known, labels = self.config.label2id, list(labels)
+        config = copy.deepcopy(self.config)
+        config.id2label, config.label2id = dict(enumerate(labels)), {label: i for i, label in enumerate(labels)}
+        kept = {label: value for label, value in (config.thresholds or {}).items() if label in config.label2id}
+        config.thresholds = kept or None
+        config.validate()
+        self.classifier.change_types([known.get(label) for label in labels], self._init_weights)
+        self.config.id2label, self.config.label2id = config.id2label, config.label2id
+        self.config.thresholds = config.thresholds
+        logger.warning(
+            "Entity types changed. "
+            f"Weights reused: {[label for label in labels if label in known]}; "
+            f"new, to be trained: {[label for label in labels if label not in known]}; "
+            f"dropped: {[label for label in known if label not in labels]}."
+        )
+
+    def max_positions(self) -> int | None:
+        """The most tokens of an input that the encoder has positions for, or `None` if nothing limits them."""
+        for name, module in self.base_model.named_modules():
+            if not name.endswith("position_embeddings") or not isinstance(module, nn.Embedding):
+                continue
+            # RoBERTa and its kin count positions from the one after the padding's.
+            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+        limit: int | None = self.base_model.config.to_dict().get("max_position_embeddings")
+        return limit
 
     @can_return_tuple
     def forward(
@@ -183,7 +221,7 @@ class GenericForGlobalPointer(PreTrainedModel):
         labels: Tensor | None = None,
         span_token_mask: Tensor | None = None,
         output_logits: bool | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[TransformersKwargs],  # type: ignore[misc]
     ) -> GlobalPointerOutput:
         """Encode a batch of token sequences and score its spans.
 
@@ -196,8 +234,9 @@ class GenericForGlobalPointer(PreTrainedModel):
             labels (`torch.LongTensor` of shape `(B, M, 3)`, *optional*):
                 Gold spans, rows (type, first token, last token inclusive) padded with -100; dense 0/1 labels
                 `(B, E, n, n)` are accepted too.
-            span_token_mask (`torch.Tensor` of shape `(B, n)`, *optional*):
-                1 for the tokens that may begin or end a span; defaults to `attention_mask`.
+            span_token_mask (`torch.Tensor` of shape `(B, n)` or `(B, 2, n)`, *optional*):
+                1 for the tokens that may begin or end a span, or for those that may begin and those that may end one;
+                defaults to `attention_mask`.
             output_logits (`bool`, *optional*): Whether to return `logits`; defaults to whether `labels` are absent.
             kwargs: Passed on to the encoder (`output_hidden_states`, `output_attentions`, ...).
 
@@ -233,24 +272,37 @@ class GenericForGlobalPointer(PreTrainedModel):
         """Encode and score a batch without building the logits; takes the inputs of `forward` but `labels`."""
         return self._encode(**inputs)[0]
 
-    def decode(self, scores: SpanScores, thresholds: Mapping[str, float] | float | None = None) -> ScoredSpans:
-        """The predicted spans among `scores`, at most `config.max_spans` of a sample.
+    def decode(
+        self,
+        scores: SpanScores,
+        thresholds: Mapping[str, float] | float | None = None,
+        max_spans: int | None = None,
+    ) -> ScoredSpans:
+        """The predicted spans among `scores`.
 
         Args:
             scores (`SpanScores`): As [`span_scores`] returns.
             thresholds (`dict[str, float]` or `float`, *optional*):
                 Probability above which a span is predicted, for all labels or label by label; those not given are the
                 configuration's: 0.5, that is s > s_TH, unless `config.thresholds` says otherwise.
+            max_spans (`int`, *optional*, defaults to `config.max_spans`): The most spans of a sample: the best ones.
 
         Raises:
             ValueError: If a threshold is not in (0, 1) or its label is unknown.
         """
-        limits = torch.logit(torch.tensor(self._probabilities(thresholds), dtype=torch.float64))
+        limits = torch.logit(torch.tensor(self.label_thresholds(thresholds), dtype=torch.float64))
         limits = (limits + self.config.score_threshold).to(scores.query)
-        return scores.above(limits, max_spans=self.config.max_spans)
+        return scores.above(limits, max_spans=self.config.max_spans if max_spans is None else max_spans)
 
-    def _probabilities(self, thresholds: Mapping[str, float] | float | None) -> list[float]:
-        """The threshold of each label, in the order of their ids."""
+    def label_thresholds(self, thresholds: Mapping[str, float] | float | None) -> list[float]:
+        """The probability above which a span is predicted, for each label in the order of their ids.
+
+        Args:
+            thresholds (`dict[str, float]` or `float`, *optional*): As of [`decode`].
+
+        Raises:
+            ValueError: If a threshold is not in (0, 1) or its label is unknown.
+        """
         if thresholds is None:
             thresholds = {}
         elif not isinstance(thresholds, Mapping):
@@ -267,6 +319,8 @@ class GenericForGlobalPointer(PreTrainedModel):
         self, attention_mask: Tensor | None = None, span_token_mask: Tensor | None = None, **kwargs: Any
     ) -> tuple[SpanScores, ModelOutput]:
         encoder_inputs = {name: value for name, value in kwargs.items() if value is not None}
+        if not self._takes_token_types:
+            encoder_inputs.pop("token_type_ids", None)
         outputs = self.base_model(**{**encoder_inputs, "attention_mask": attention_mask, "return_dict": True})
         return self.classifier(outputs.last_hidden_state, attention_mask, span_token_mask), outputs
 
@@ -289,4 +343,82 @@ class BertForEfficientGlobalPointer(BertWithSpanHead):
     """BERT with an [`EfficientGlobalPointerHead`]."""
 
     config: BertEfficientGlobalPointerConfig
+    head_class = EfficientGlobalPointerHead
+
+
+class EncoderWithSpanHead(GenericForGlobalPointer):
+    """Any text encoder that `AutoModel` knows, under a span head."""
+
+    base_model_prefix = "encoder"
+    supports_gradient_checkpointing = True
+    # What the encoder itself does not support, it says when it is made.
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+    def _make_encoder(self, config: PreTrainedConfig) -> PreTrainedModel:
+        encoder_class, options = _encoder_class(config.encoder_config)
+        return encoder_class._from_config(config.encoder_config, **options)
+
+    def initialize_weights(self) -> None:
+        """As in `PreTrainedModel`, the encoder first."""
+        # Below a class of another package Transformers passes over modules without weights of their own, in which
+        # some encoders (ModernBERT) keep their rules.
+        self.base_model.initialize_weights()
+        super().initialize_weights()
+
+    @classmethod
+    def from_encoder_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], labels: Sequence[str] | None = None, **kwargs: Any
+    ) -> Any:
+        """A new model, to be trained, on a pretrained encoder.
+
+        Args:
+            pretrained_model_name_or_path (`str` or `os.PathLike`): The encoder: a folder or a Hub id.
+            labels (`Sequence[str]`, *optional*): Entity types in order, if not given as `id2label`.
+            kwargs: Fields of this model's configuration, such as `head_size`; the rest goes to the `from_pretrained`
+                of the encoder (`dtype`, `revision`, `attn_implementation`, ...).
+
+        Raises:
+            ValueError: If no entity types are given, or `AutoModel` knows no encoder of this type.
+        """
+        own = {field.name for field in fields(cls.config_class)} - {field.name for field in fields(PreTrainedConfig)}
+        own |= {"id2label", "label2id", "num_labels"}
+        head_fields = {name: kwargs.pop(name) for name in own & kwargs.keys()}
+        where = {key: kwargs[key] for key in _HUB_ARGUMENTS if key in kwargs}
+        encoder_config = AutoConfig.from_pretrained(pretrained_model_name_or_path, **where)
+        config = cls.config_class(encoder_config=encoder_config, labels=labels, **head_fields)
+        encoder_class, options = _encoder_class(encoder_config)
+        load = safetensors_only(partial(encoder_class.from_pretrained, use_safetensors=True))
+        encoder = load(pretrained_model_name_or_path, **options, **kwargs)
+        config.encoder_config, config.dtype = encoder.config, encoder.dtype
+        model = cls(config, encoder=encoder)
+        model.classifier.to(encoder.device, encoder.dtype)
+        logger.warning(f"The span head of {cls.__name__} is new: train the model before you use it.")
+        return model.eval()
+
+
+def _encoder_class(config: PreTrainedConfig) -> tuple[type[PreTrainedModel], dict[str, bool]]:
+    """The class of a text encoder, and the options to make it without a pooler, which would get no gradient."""
+    # The first names the encoder alone of models such as T5, the second is longer.
+    mapping = MODEL_FOR_TEXT_ENCODING_MAPPING if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING else MODEL_MAPPING
+    if type(config) not in mapping or (mapping is MODEL_MAPPING and config.is_encoder_decoder):
+        raise ValueError(f"There is no text encoder of type {config.model_type!r} among the models of Transformers.")
+    encoder_class: type[PreTrainedModel] = mapping[type(config)]
+    has_pooler = "add_pooling_layer" in inspect.signature(encoder_class.__init__).parameters
+    return encoder_class, {"add_pooling_layer": False} if has_pooler else {}
+
+
+class EncoderForGlobalPointer(EncoderWithSpanHead):
+    """Any encoder with a [`GlobalPointerHead`]."""
+
+    config: EncoderGlobalPointerConfig
+    head_class = GlobalPointerHead
+
+
+class EncoderForEfficientGlobalPointer(EncoderWithSpanHead):
+    """Any encoder with an [`EfficientGlobalPointerHead`]."""
+
+    config: EncoderEfficientGlobalPointerConfig
     head_class = EfficientGlobalPointerHead

@@ -1,31 +1,65 @@
 """The pipeline task `global-pointer-ner`."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice, pairwise
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers.pipelines.base import ChunkPipeline
+from transformers import Pipeline
 
-from .modeling_global_pointer import GenericForGlobalPointer
-from .span_decoding import CharSpan, PredictedEntity, entities_of, merge_spans
-from .token_windows import max_tokens, token_windows
+from .span_decoding import CharSpan, Overlap, PredictedEntity, entities_of, merge_spans, select_spans
+from .token_windows import TokenWindow, max_tokens, token_windows, word_boundaries
 
 
-class GlobalPointerNerPipeline(ChunkPipeline):
+# How many batches are tokenised and sorted by length together.
+BATCHES_AT_ONCE = 64
+
+
+class Document(NamedTuple):
+    """One input: a text, and where its words begin and end, if they were given."""
+
+    text: str
+    words: list[tuple[int, int]] | None
+
+
+class GlobalPointerNerPipeline(Pipeline):
     """Named-entity recognition with a GlobalPointer model, nested entities included.
 
-    Takes a text or a list of texts of any length (long ones are cut into overlapping windows) and returns for each a
-    list of `{"entity_group", "score", "word", "start", "end"}`, ordered by start, then the longer first, then label.
-    `start` and `end` are characters of the text, `word == text[start:end]`, and `score` is the sigmoid of the span's
-    score less `config.score_threshold`.
+    Takes a text, a list of texts, or any iterable of texts (a generator, a data set with a column `text`), and texts
+    of any length: long ones are cut into overlapping windows. The result for a text is a list of
+    `{"entity_group", "score", "word", "start", "end"}`, ordered by start, then the longer first, then label. `start`
+    and `end` are characters of the text, `word == text[start:end]`, and `score` is the sigmoid of the span's score
+    less `config.score_threshold`; a span seen in several windows has the highest of its scores. The result for a list
+    is a list; that for another iterable comes lazily, in order.
+
+    With a `batch_size` above 1, texts are sorted by length within 64 batches, so that a batch has little padding; as
+    many are read ahead of a lazy iterable.
 
     Args:
+        batch_size (`int`, *optional*, defaults to 1): Windows in a batch.
         threshold (`float` or `dict[str, float]`, *optional*):
             Probability above which a span is an entity, for all labels or label by label; for labels not given, the
             one in the model's configuration, or else 0.5.
+        overlap (`str`, *optional*, defaults to `"nested"`):
+            Which entities may go together: `"nested"`, all; `"no_crossing"`, those that lie apart or one within the
+            other; `"flat"`, those that lie apart. The higher score wins; see [`select_spans`].
+        top_k (`int`, *optional*): Keep no more than this many entities of a text, those that score highest.
+        max_spans (`int`, *optional*, defaults to `config.max_spans`):
+            Keep no more than this many spans of a window, before anything else is chosen.
         stride (`int`, *optional*, defaults to a quarter of the longest input):
             The tokens that neighbouring windows of a long text share: the length up to which no entity is cut.
+        on_long (`str`, *optional*, defaults to `"window"`): `"error"` to refuse texts that need more than one window.
+        word_aligned (`bool`, *optional*, defaults to `config.word_aligned`):
+            Whether entities begin and end where words do; see [`word_boundaries`].
+        is_split_into_words (`bool`, *optional*, defaults to `False`):
+            Whether each input is a list of words instead of a text. `start` and `end` are then characters of the words
+            joined by `delimiter`, and `word_aligned` goes by these words.
+        delimiter (`str`, *optional*, defaults to `" "`): What to join words by.
+
+    Raises:
+        TypeError: If an input is no text, or no list of words.
+        ValueError: If an option has a value it cannot have, or a text is too long for `on_long="error"`.
 
     Example:
         ```python
@@ -39,58 +73,192 @@ class GlobalPointerNerPipeline(ChunkPipeline):
     _load_feature_extractor = False
     _load_processor = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not isinstance(self.model, GenericForGlobalPointer):
+    def __init__(self, model: Any, *args: Any, **kwargs: Any) -> None:
+        # By name: the class may be one of PEFT around the model, or that of code saved with the checkpoint.
+        if not model.config.model_type.endswith("global-pointer"):
             raise ValueError(
-                f"The task global-pointer-ner needs a GlobalPointer model, got {type(self.model).__name__}; fine-tune "
+                f"The task global-pointer-ner needs a GlobalPointer model, got {type(model).__name__}; fine-tune "
                 "one, or use the task token-classification."
             )
-        self._max_length = max_tokens(self.tokenizer, self.model.config)
+        super().__init__(model, *args, **kwargs)
+        self._max_length = max_tokens(self.tokenizer, self.model.max_positions())
 
-    def __call__(self, inputs: Any, **kwargs: Any) -> Any:
-        """Recognise the entities of a text, or of each text of a list, dataset or generator."""
-        if isinstance(inputs, tuple):
-            inputs = list(inputs)
-        return super().__call__(inputs, **kwargs) if inputs != [] else []
+    def __call__(self, inputs: Any, batch_size: int | None = None, **options: Any) -> Any:
+        """Recognise the entities of a text, or of each of many; arguments as those of the class."""
+        preprocess, forward, postprocess = (
+            {**defaults, **given}
+            for defaults, given in zip(
+                (self._preprocess_params, self._forward_params, self._postprocess_params),
+                self._sanitize_parameters(**options),
+                strict=True,
+            )
+        )
+        size = next(given for given in (batch_size, self._batch_size, 1) if given is not None)
+        if size < 1:
+            raise ValueError(f"`batch_size` must be at least 1, got {size}.")
+        split, delimiter = preprocess.pop("is_split_into_words", False), preprocess.pop("delimiter", " ")
+        is_words = split and isinstance(inputs, (list, tuple))
+        is_single = isinstance(inputs, (str, bytes, Mapping)) or bool(
+            is_words and inputs and all(isinstance(word, str) for word in inputs)
+        )
+        try:
+            many = iter([inputs] if is_single else inputs)
+        except TypeError:
+            raise TypeError(
+                f"global-pointer-ner takes text (`str`) or many of them, got {type(inputs).__name__}."
+            ) from None
+        documents = (_document(one, split, delimiter) for one in many)
+        if "stride" in preprocess:
+            # What is wrong with it must come out here, not with the first text.
+            token_windows(self.tokenizer, [""], self._max_length, preprocess["stride"])
+        results = self._recognise(documents, size, preprocess, forward, postprocess)
+        if is_single:
+            return next(results)
+        return list(results) if isinstance(inputs, (list, tuple)) else results
 
     def _sanitize_parameters(
-        self, threshold: float | dict[str, float] | None = None, stride: int | None = None
+        self,
+        threshold: float | dict[str, float] | None = None,
+        overlap: Overlap | None = None,
+        top_k: int | None = None,
+        max_spans: int | None = None,
+        stride: int | None = None,
+        on_long: str | None = None,
+        word_aligned: bool | None = None,
+        is_split_into_words: bool | None = None,
+        delimiter: str | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        preprocess = {} if stride is None else {"stride": stride}
-        forward = {} if threshold is None else {"threshold": threshold}
-        return preprocess, forward, {}
+        preprocess = {
+            "stride": stride,
+            "on_long": on_long,
+            "word_aligned": word_aligned,
+            "is_split_into_words": is_split_into_words,
+            "delimiter": delimiter,
+        }
+        forward = {"threshold": threshold, "max_spans": max_spans}
+        postprocess = {"overlap": overlap, "top_k": top_k}
+        # What is wrong must come out at the call, not at the first text.
+        if on_long not in (None, "window", "error"):
+            raise ValueError(f'`on_long` must be "window" or "error", got {on_long!r}.')
+        if max_spans is not None and max_spans < 1:
+            raise ValueError(f"`max_spans` must be at least 1, got {max_spans}.")
+        self.model.label_thresholds(threshold)
+        select_spans([], "nested" if overlap is None else overlap, top_k)
+        given = [{k: v for k, v in part.items() if v is not None} for part in (preprocess, forward, postprocess)]
+        return given[0], given[1], given[2]
 
-    def preprocess(self, text: str, stride: int | None = None) -> Iterator[dict[str, Any]]:
-        """Tokenise one text into windows, each a batch of one."""
-        if not isinstance(text, str):
-            raise TypeError(f"global-pointer-ner takes text (`str`), got {type(text).__name__}.")
-        windows = token_windows(self.tokenizer, [text], self._max_length, stride)
-        for number, window in enumerate(windows, start=1):
-            inputs = {name: torch.tensor([values]) for name, values in window.inputs.items()}
-            inputs["span_token_mask"] = torch.from_numpy(window.span_token_mask)[None]
-            inputs["offsets"] = torch.from_numpy(window.offsets)[None]
-            yield {**inputs, "text": text, "is_last": number == len(windows)}
+    def _recognise(
+        self,
+        documents: Iterator[Document],
+        batch_size: int,
+        preprocess: dict[str, Any],
+        forward: dict[str, Any],
+        postprocess: dict[str, Any],
+    ) -> Iterator[list[PredictedEntity]]:
+        for some in _in_lists(documents, batch_size * BATCHES_AT_ONCE if batch_size > 1 else 1):
+            windows = self.preprocess(some, **preprocess)
+            spans: list[list[CharSpan]] = [[] for _ in some]
+            windows = [window for window in windows if window.span_token_mask.any()]
+            by_length = sorted(windows, key=lambda window: len(window.inputs["input_ids"]), reverse=True)
+            for begin in range(0, len(by_length), batch_size):
+                batch = by_length[begin : begin + batch_size]
+                columns = self.forward(self._collate(batch), **forward)
+                rows = zip(*(columns[name].tolist() for name in ("row", "start", "end", "type", "score")), strict=True)
+                for row, start, end, kind, score in rows:
+                    label = self.model.config.id2label[kind]
+                    spans[batch[row].sample].append(CharSpan(start, end, label, score))
+            for document, found in zip(some, spans, strict=True):
+                yield self.postprocess(document, found, **postprocess)
+
+    def preprocess(
+        self,
+        documents: Sequence[Document],
+        stride: int | None = None,
+        on_long: str = "window",
+        word_aligned: bool | None = None,
+    ) -> list[TokenWindow]:
+        """Tokenise documents into windows."""
+        if word_aligned is None:
+            word_aligned = self.model.config.word_aligned
+        texts = [document.text for document in documents]
+        boundaries = [word_boundaries(*document) for document in documents] if word_aligned else None
+        windows = token_windows(self.tokenizer, texts, self._max_length, stride, boundaries)
+        if on_long == "error" and len(windows) > len(documents):
+            sample = next(a.sample for a, b in pairwise(windows) if a.sample == b.sample)
+            raise ValueError(
+                f"A text of {len(texts[sample])} characters has more than {self._max_length} tokens, and `on_long` is "
+                f'"error": {texts[sample][:80]!r}...'
+            )
+        return windows
+
+    def _collate(self, windows: Sequence[TokenWindow]) -> dict[str, Tensor]:
+        """Pad windows to a batch of tensors."""
+        # Always on the right, which leaves the positions of all tokens as they are for a text alone.
+        inputs = [window.inputs for window in windows]
+        batch = dict(self.tokenizer.pad(inputs, padding_side="right", return_tensors="pt"))
+        n = batch["input_ids"].shape[1]
+        offsets = torch.zeros(len(windows), n, 2, dtype=torch.long)
+        mask = torch.zeros(len(windows), *windows[0].span_token_mask.shape[:-1], n, dtype=torch.long)
+        for index, window in enumerate(windows):
+            length = len(window.offsets)
+            offsets[index, :length] = torch.from_numpy(window.offsets)
+            mask[index, ..., :length] = torch.from_numpy(window.span_token_mask)
+        return {**batch, "offsets": offsets, "span_token_mask": mask}
 
     def _forward(
-        self, model_inputs: dict[str, Any], threshold: float | dict[str, float] | None = None
-    ) -> dict[str, Any]:
+        self,
+        model_inputs: dict[str, Tensor],
+        threshold: float | dict[str, float] | None = None,
+        max_spans: int | None = None,
+    ) -> dict[str, Tensor]:
         """Score, decode and turn tokens into characters on the model's device; only the entities leave it."""
-        passed_on = {name: model_inputs.pop(name) for name in ("text", "is_last")}
-        offsets: Tensor = model_inputs.pop("offsets")
-        found = self.model.decode(self.model.span_scores(**model_inputs), threshold)
-        types, first, last = found.spans.unbind(-1)
-        start = offsets[..., 0].gather(1, first.clamp(min=0))
-        end = offsets[..., 1].gather(1, last.clamp(min=0))
-        probability = (found.scores.double() - self.model.config.score_threshold).sigmoid()
-        return {"types": types, "start": start, "end": end, "score": probability, **passed_on}
+        offsets = model_inputs.pop("offsets")
+        found = self.model.decode(self.model.span_scores(**model_inputs), threshold, max_spans)
+        row, place = (found.spans[..., 0] >= 0).nonzero().unbind(-1)
+        types, first, last = found.spans[row, place].unbind(-1)
+        score = (found.scores[row, place].double() - self.model.config.score_threshold).sigmoid()
+        columns = {"row": row, "start": offsets[row, first, 0], "end": offsets[row, last, 1], "type": types}
+        return {**columns, "score": score}
 
-    def postprocess(self, model_outputs: list[dict[str, Any]]) -> list[PredictedEntity]:
-        """Merge the windows of one text."""
-        id2label = self.model.config.id2label
-        spans = []
-        for window in model_outputs:
-            columns = (window[name][0].tolist() for name in ("start", "end", "types", "score"))
-            rows = zip(*columns, strict=True)
-            spans += [CharSpan(start, end, id2label[kind], score) for start, end, kind, score in rows if kind >= 0]
-        return entities_of(model_outputs[0]["text"], merge_spans(spans))
+    def postprocess(
+        self, document: Document, spans: Iterable[CharSpan], overlap: Overlap = "nested", top_k: int | None = None
+    ) -> list[PredictedEntity]:
+        """Merge the windows of one document and choose among its spans."""
+        return entities_of(document.text, select_spans(merge_spans(spans), overlap, top_k))
+
+
+def _document(one: Any, is_split_into_words: bool, delimiter: str) -> Document:
+    if isinstance(one, Mapping) and "text" in one:
+        one = one["text"]
+    if not is_split_into_words:
+        if not isinstance(one, str):
+            raise TypeError(
+                f"global-pointer-ner takes text (`str`), or rows with a `text`, got {type(one).__name__}; for lists "
+                "of words, give `is_split_into_words=True`."
+            )
+        return Document(one, None)
+    if isinstance(one, str) or not isinstance(one, Sequence) or not all(isinstance(word, str) for word in one):
+        raise TypeError(f"With `is_split_into_words`, each input must be a list of words (`str`), got {one!r:.80}.")
+    words, start = [], 0
+    for word in one:
+        # As tokens have none, a word has no blanks at its ends.
+        if stripped := word.strip():
+            begin = start + word.index(stripped)
+            words.append((begin, begin + len(stripped)))
+        start += len(word) + len(delimiter)
+    return Document(delimiter.join(one), words)
+
+
+def _in_lists(documents: Iterator[Document], size: int) -> Iterator[list[Document]]:
+    """Yield lists of up to `size`; where reading fails, what was read before comes out first."""
+    while True:
+        some: list[Document] = []
+        try:
+            some.extend(islice(documents, size))
+        except Exception:
+            if some:
+                yield some
+            raise
+        if not some:
+            return
+        yield some

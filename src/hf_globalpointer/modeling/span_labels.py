@@ -13,7 +13,7 @@ def spans_from_labels(labels: Tensor, num_types: int, mask: Tensor) -> Tensor:
         labels (`torch.LongTensor` of shape `(B, M, 3)`, or 0/1 tensor of shape `(B, E, n, n)`):
             Rows (type, first token, last token inclusive) padded with -100, in any order, or dense labels.
         num_types (`int`): E.
-        mask (`torch.BoolTensor` of shape `(B, n)`): The tokens that may begin or end a span.
+        mask (`torch.BoolTensor` of shape `(B, 2, n)`): The tokens that may begin, and those that may end a span.
 
     Returns:
         `torch.LongTensor` of shape `(B, M, 3)`: each gold span once, padded with -100.
@@ -21,7 +21,7 @@ def spans_from_labels(labels: Tensor, num_types: int, mask: Tensor) -> Tensor:
     Raises:
         ValueError: If the shape is neither, or a row names a type, token or span that does not exist.
     """
-    num_samples, n = mask.shape
+    num_samples, _, n = mask.shape
     if labels.dim() == 4:
         spans = _rows_from_dense(labels, (num_samples, num_types, n, n))
     elif labels.dim() == 3 and labels.shape[0] == num_samples and labels.shape[2] == 3:
@@ -53,7 +53,7 @@ def _rows_from_dense(labels: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def _check(spans: Tensor, num_types: int, mask: Tensor) -> None:
     """Raise a `ValueError` that names the first row that is no span of this batch."""
-    n = mask.shape[1]
+    n = mask.shape[-1]
     padding = (spans == PADDING).all(-1)
     types, first, last = spans.unbind(-1)
     sample = torch.arange(len(spans), device=spans.device)[:, None]
@@ -61,8 +61,8 @@ def _check(spans: Tensor, num_types: int, mask: Tensor) -> None:
         f"its type is not in 0..{num_types - 1}": (types < 0) | (types >= num_types),
         f"its tokens are not in 0..{n - 1}": (first < 0) | (first >= n) | (last < 0) | (last >= n),
         "its last token comes before its first": last < first,
-        "it begins or ends at a padded or special token, where no span is scored": ~(
-            mask[sample, first.clamp(0, n - 1)] & mask[sample, last.clamp(0, n - 1)]
+        "no span is scored that begins or ends there: the token is padding, special, or otherwise masked": ~(
+            mask[sample, 0, first.clamp(0, n - 1)] & mask[sample, 1, last.clamp(0, n - 1)]
         ),
     }
     if not (torch.stack(list(faults.values())).any(0) & ~padding).any():

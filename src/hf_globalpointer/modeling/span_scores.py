@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .span_reductions import row_logsumexp, row_softplus, shared_row_logsumexp
+from .span_reductions import row_logsumexp, row_softplus, scores_at, shared_row_logsumexp
 from .span_search import spans_above
 
 
@@ -39,7 +39,7 @@ class SpanScores:
         key (`torch.FloatTensor` of shape `(B, E or 1, n, d)`): Rotated keys.
         start (`torch.FloatTensor` of shape `(B, E, n)`, *optional*): What a type adds for its first token.
         end (`torch.FloatTensor` of shape `(B, E, n)`, *optional*): What a type adds for its last token.
-        mask (`torch.BoolTensor` of shape `(B, n)`): The tokens that may begin or end a span.
+        mask (`torch.BoolTensor` of shape `(B, 2, n)`): The tokens that may begin, and those that may end a span.
     """
 
     query: Tensor
@@ -54,8 +54,12 @@ class SpanScores:
         return self.query.shape[1] if self.start is None else self.start.shape[1]
 
     def valid(self) -> Tensor:
-        """Bool `(B, n, n)`: the pairs (i, j) with i <= j whose tokens both may bound a span."""
-        return (self.mask[:, :, None] & self.mask[:, None, :]).triu()
+        """Bool `(B, n, n)`: the pairs (i, j) with i <= j where i may begin and j may end a span."""
+        return (self.mask[:, 0, :, None] & self.mask[:, 1, None, :]).triu()
+
+    def num_spans(self) -> Tensor:
+        """Long `(B,)`: the number of valid spans of each sample."""
+        return (self.mask[:, 0].cumsum(-1) * self.mask[:, 1]).sum(-1)
 
     def dense(self) -> Tensor:
         """Float `(B, E, n, n)`: the score of every span, -inf where there is no valid span."""
@@ -74,15 +78,9 @@ class SpanScores:
         Returns:
             Float `(B, M)`: the score of each row, -inf for padding.
         """
-        types, first, last = spans.clamp(min=0).unbind(-1)
-        sample = torch.arange(len(spans), device=spans.device)[:, None]
-        head = types if self.query.shape[1] > 1 else torch.zeros_like(types)
-        scores = (self.query[sample, head, first] * self.key[sample, head, last]).sum(-1)
-        if self.start is not None and self.end is not None:
-            scores = scores + self.start[sample, types, first] + self.end[sample, types, last]
-        return scores.masked_fill(spans[..., 0] < 0, -torch.inf)
+        return scores_at(self.query, self.key, self.start, self.end, spans)
 
-    def negative_logsumexp(self, positives: Tensor, threshold: float = 0.0) -> Tensor:
+    def negative_logsumexp(self, positives: Tensor, threshold: float = 0.0) -> tuple[Tensor, Tensor]:
         """log(e^threshold + sum of e^s over the negative spans), the first term of eq. 11.
 
         Positives are left out of the sum, not subtracted from it, which would lose every digit once they score high.
@@ -92,15 +90,17 @@ class SpanScores:
             threshold (`float`, *optional*, defaults to 0.0): s_TH of eq. 11.
 
         Returns:
-            Float `(B, E)`.
+            Float `(B, E)`; and, from the same pass, the scores of the positives as of [`at`], float `(B, M)`.
         """
+        parts = self.query, self.key, self.mask, positives
         if self.start is not None and self.end is not None:
-            rows = self.start + shared_row_logsumexp(self.query[:, 0], self.key[:, 0], self.end, self.mask, positives)
+            total, listed, *_ = shared_row_logsumexp(*parts[:2], self.start, self.end, *parts[2:])
         else:
-            rows = row_logsumexp(self.query, self.key, self.mask, positives)
-        return torch.logaddexp(rows.logsumexp(-1), rows.new_full((), threshold))
+            rows, listed = row_logsumexp(*parts)
+            total = rows.logsumexp(-1)
+        return torch.logaddexp(total, total.new_full((), threshold)), listed
 
-    def negative_softplus(self, positives: Tensor, threshold: float = 0.0) -> Tensor:
+    def negative_softplus(self, positives: Tensor, threshold: float = 0.0) -> tuple[Tensor, Tensor]:
         """Sum of log(1 + e^(s - threshold)) over the negative spans: their share of the binary cross-entropy.
 
         Args:
@@ -108,16 +108,16 @@ class SpanScores:
             threshold (`float`, *optional*, defaults to 0.0): The score at which a span has probability 0.5.
 
         Returns:
-            Float `(B, E)`.
+            Float `(B, E)`; and, from the same pass, s - threshold of the positives, float `(B, M)`, -inf for padding.
         """
         # No product of factors, so the scores of each type are needed: start and end become two more dimensions.
-        zeros = self.query.new_zeros(len(self.mask), self.num_types, self.mask.shape[1])
+        zeros = self.query.new_zeros(len(self.mask), self.num_types, self.mask.shape[-1])
         start, end = (zeros if part is None else part for part in (self.start, self.end))
         query, key = (part.expand(-1, self.num_types, -1, -1) for part in (self.query, self.key))
         query = torch.cat([query, torch.stack([start - threshold, zeros + 1], dim=-1)], dim=-1)
         key = torch.cat([key, torch.stack([zeros + 1, end], dim=-1)], dim=-1)
-        rows: Tensor = row_softplus(query, key, self.mask, positives)
-        return rows.sum(-1)
+        rows, listed = row_softplus(query, key, self.mask, positives)
+        return rows.sum(-1), listed
 
     def above(self, threshold: float | Tensor, max_spans: int | None = None) -> ScoredSpans:
         """The spans that score higher than a threshold, in a deterministic order.

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from transformers.utils import logging
 
-from .span_reductions import PADDING, block_scores, index_in_group, type_blocks, upper_blocks
+from .span_reductions import NAMESPACE, PADDING, block_scores, index_in_group, type_blocks, upper_blocks
 
 
 logger = logging.get_logger(__name__)
 
 
-@torch.library.custom_op("hf_globalpointer::spans_above", mutates_args=())
+@torch.library.custom_op(f"{NAMESPACE}::spans_above", mutates_args=())
 def spans_above(
     query: Tensor,
     key: Tensor,
@@ -30,7 +30,7 @@ def spans_above(
         key (`torch.FloatTensor` of shape `(B, E or 1, n, d)`): Keys.
         start (`torch.FloatTensor` of shape `(B, E, n)`, *optional*): What a type adds for its first token.
         end (`torch.FloatTensor` of shape `(B, E, n)`, *optional*): What a type adds for its last token.
-        mask (`torch.BoolTensor` of shape `(B, n)`): The tokens that may bound a span.
+        mask (`torch.BoolTensor` of shape `(B, 2, n)`): The tokens that may begin, and that may end a span.
         limits (`torch.FloatTensor` of shape `(E,)`): The limit of each type.
         max_spans (`int`, *optional*):
             Keep no more than this many spans of a sample: those that score highest; of two that score the same, the
@@ -40,7 +40,7 @@ def spans_above(
         Spans `(B, K, 3)` ordered by first token, then the longer first, then type, padded with -100; their scores
         `(B, K)`, padded with -inf; and the number of spans left out, an integer tensor.
     """
-    samples, n, num_types = len(mask), mask.shape[1], len(limits)
+    samples, n, num_types = len(mask), mask.shape[-1], len(limits)
     with torch.autocast(query.device.type, enabled=False):
         if start is not None and end is not None:
             hits = _shared_hits(query[:, 0], key[:, 0], start, end, mask, limits)
@@ -86,14 +86,15 @@ Hits = Iterator[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]
 
 def _shared_hits(query: Tensor, key: Tensor, start: Tensor, end: Tensor, mask: Tensor, limits: Tensor) -> Hits:
     """As `_type_hits`; pairs of tokens that no type can lift over its limit are passed over."""
-    best_start = (start - limits[:, None]).masked_fill(~mask[:, None], -torch.inf).amax(1)
-    best_end = end.masked_fill(~mask[:, None], -torch.inf).amax(1)
+    may_begin, may_end = mask.unbind(1)
+    best_start = (start - limits[:, None]).amax(1).masked_fill(~may_begin, -torch.inf)
+    best_end = end.amax(1).masked_fill(~may_end, -torch.inf)
     # The bound is a sum in another order than the score; rounding must not pass over a span at the threshold.
-    largest = sum(part.masked_fill(~mask, 0.0).abs().max() for part in (best_start, best_end))
+    largest = sum(part.masked_fill(part == -torch.inf, 0.0).abs().max() for part in (best_start, best_end))
     least = -1e-5 * (1 + largest)
     by_token = start.transpose(1, 2).contiguous(), end.transpose(1, 2).contiguous()
     step = max(1, block_scores(query.device) // len(limits))
-    for rows, scores in upper_blocks(query, key, mask):
+    for rows, scores in upper_blocks(query, key, may_end):
         bound = scores + best_start[:, rows, None]
         bound += best_end[:, None, rows.start :]
         sample, first, last = (bound > least).nonzero().unbind(-1)
@@ -110,9 +111,9 @@ def _type_hits(query: Tensor, key: Tensor, mask: Tensor, limits: Tensor) -> Hits
     """Yield samples, types, first tokens, last tokens and scores of spans over the limits, block by block."""
     nothing = mask.new_empty((len(mask), 0, 3), dtype=torch.long)
     limit = limits.repeat(len(mask))[:, None, None]
-    rows_of_types = mask.repeat_interleave(len(limits), 0)
+    may_begin = mask[:, 0].repeat_interleave(len(limits), 0)
     for group, rows, scores in type_blocks(query, key, mask, nothing):
-        over = (scores > limit[group]).logical_and_(rows_of_types[group, rows, None])
+        over = (scores > limit[group]).logical_and_(may_begin[group, rows, None])
         matrix, first, last = over.nonzero().unbind(-1)
         values = scores[matrix, first, last]
         matrix += group.start

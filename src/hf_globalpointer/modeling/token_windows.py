@@ -2,21 +2,36 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from functools import cache
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+# Code points, first and last, of scripts without blanks between words: Thai and Lao, Myanmar, Khmer, kana, Han.
+_WITHOUT_BLANKS = (
+    (0x0E00, 0x0EFF),
+    (0x1000, 0x109F),
+    (0x1780, 0x17FF),
+    (0x3005, 0x3007),
+    (0x3040, 0x30FF),
+    (0x31F0, 0x31FF),
+    (0x3400, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0xFF66, 0xFF9F),
+    (0x1AFF0, 0x1B16F),
+    (0x20000, 0x3FFFF),
+)
 # Tokenizers without a limit say so with a huge number.
 _NO_LIMIT = 1_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TokenWindow:
     """A stretch of one text as an encoder sees it.
 
@@ -24,8 +39,9 @@ class TokenWindow:
         sample (`int`): The position of the text in the batch that was tokenised.
         inputs (`dict[str, list[int]]`): What the tokenizer returns for the encoder: `input_ids`, `attention_mask`, ...
         offsets (`np.ndarray` of shape `(n, 2)`): Start and end of each token in characters, see [`tidy_offsets`].
-        span_token_mask (`np.ndarray` of shape `(n,)`): 1 for tokens that may begin or end a span: those that are not
-            special and stand for more than blanks.
+        span_token_mask (`np.ndarray` of shape `(n,)` or `(2, n)`): 1 for tokens that may begin or end a span: those
+            that are not special and stand for more than blanks. Where words are given, those that may begin one, and
+            those that may end one.
     """
 
     sample: int
@@ -34,22 +50,26 @@ class TokenWindow:
     span_token_mask: NDArray[np.int64]
 
 
-def max_tokens(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig | None = None) -> int:
-    """The most tokens, special ones included, that the tokenizer and, where given, the encoder take.
+def max_tokens(tokenizer: PreTrainedTokenizerBase, max_positions: int | None = None) -> int:
+    """The most tokens, special ones included, that the tokenizer and, where given, the positions of an encoder allow.
 
     Raises:
         ValueError: If nothing states a limit.
     """
     limit: int = tokenizer.model_max_length
-    if config is not None:
-        limit = min(limit, config.to_dict().get("max_position_embeddings") or _NO_LIMIT)
+    if max_positions is not None:
+        limit = min(limit, max_positions)
     if limit >= _NO_LIMIT:
         raise ValueError("Nothing limits the number of tokens of an input; set `tokenizer.model_max_length`.")
     return limit
 
 
 def token_windows(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int, stride: int | None = None
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    max_length: int,
+    stride: int | None = None,
+    boundaries: Sequence[NDArray[np.bool_]] | None = None,
 ) -> list[TokenWindow]:
     """Tokenise texts into windows of at most `max_length` tokens; what does not fit goes on in the next window.
 
@@ -58,6 +78,8 @@ def token_windows(
         texts (`Sequence[str]`): The texts.
         max_length (`int`): The length of a window in tokens, special ones included.
         stride (`int`, *optional*, defaults to a quarter of `max_length`): The tokens that neighbouring windows share.
+        boundaries (`Sequence[np.ndarray]`, *optional*):
+            For each text, as of [`word_boundaries`], where spans may begin and end.
 
     Returns:
         `list[TokenWindow]`: The windows of the first text in order, then those of the second, and so on; at least one
@@ -76,7 +98,7 @@ def token_windows(
         raise ValueError(f"`stride` must be in 0..{room - 1} for windows of {max_length} tokens, got {stride}.")
     batch = tokenizer(
         # The tokenizers cannot take lone surrogates; the replacement character keeps every offset.
-        [_LONE_SURROGATE.sub("\ufffd", text) for text in texts],
+        [text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text) for text in texts],
         max_length=max_length,
         stride=stride,
         truncation=True,
@@ -84,20 +106,32 @@ def token_windows(
         return_offsets_mapping=True,
         return_special_tokens_mask=True,
     )
-    samples = batch.pop("overflow_to_sample_mapping")
-    all_offsets = batch.pop("offset_mapping")
-    specials = batch.pop("special_tokens_mask")
+    samples: list[int] = batch.pop("overflow_to_sample_mapping")
+    pairs: list[list[tuple[int, int]]] = batch.pop("offset_mapping")
+    lengths = [len(window) for window in pairs]
+    # All texts as one, a character apart, since arrays of a few tokens cost as much as one of thousands.
+    begins = np.cumsum([0, *(len(text) + 1 for text in texts[:-1])])
+    begin = np.repeat(begins[samples], lengths)[:, None]
+    offsets = tidy_offsets(
+        "\0".join(texts), _flat(chain.from_iterable(pairs), 2 * sum(lengths)).reshape(-1, 2) + begin
+    )
+    mask = (_flat(batch.pop("special_tokens_mask"), sum(lengths)) == 0) & (offsets[:, 0] < offsets[:, 1])
+    if boundaries is not None:
+        mask = mask & np.concatenate(boundaries)[offsets.T]
+    offsets, mask = offsets - begin, mask.astype(np.int64)
+    ends = np.cumsum(lengths).tolist()
+    names, columns = zip(*batch.items(), strict=True)
     windows = []
-    # A text is looked through once, not once for each of its windows.
-    for sample, group in groupby(range(len(samples)), key=samples.__getitem__):
-        indices = list(group)
-        offsets = np.array([pair for index in indices for pair in all_offsets[index]], dtype=np.int64).reshape(-1, 2)
-        ends = np.cumsum([len(all_offsets[index]) for index in indices])
-        for index, part in zip(indices, np.split(tidy_offsets(texts[sample], offsets), ends[:-1]), strict=True):
-            mask = (np.array(specials[index]) == 0) & (part[:, 0] < part[:, 1])
-            inputs = {name: values[index] for name, values in batch.items()}
-            windows.append(TokenWindow(sample, inputs, part, mask.astype(np.int64)))
+    for sample, length, end, values in zip(samples, lengths, ends, zip(*columns, strict=True), strict=True):
+        part = slice(end - length, end)
+        inputs = dict(zip(names, values, strict=True))
+        windows.append(TokenWindow(sample, inputs, offsets[part], mask[..., part]))
     return windows
+
+
+def _flat(lists: Iterable[Iterable[int]], count: int) -> NDArray[np.int64]:
+    """The `count` integers of many lists in one array `(count,)`."""
+    return np.fromiter(chain.from_iterable(lists), np.int64, count)
 
 
 def tidy_offsets(text: str, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -106,11 +140,9 @@ def tidy_offsets(text: str, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     Some tokenizers count in the blank before a word. Some drop combining marks, as BERT's does with the accents of
     decomposed text; a mark that no token covers belongs to the token before it.
     """
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    position = np.arange(len(codes) + 1)
-    distinct, which = np.unique(codes, return_inverse=True)
-    blank = np.array([chr(code).isspace() for code in distinct], dtype=bool)[which]
-    mark = np.array([unicodedata.category(chr(code)).startswith("M") for code in distinct], dtype=bool)[which]
+    position = np.arange(len(text) + 1)
+    blank = _each(text, str.isspace)
+    mark = _each(text, _is_mark)
     start, end = offsets.T
     if blank.any():
         # For each position, the first one from there on, and the last one up to there, that borders no blank.
@@ -123,6 +155,55 @@ def tidy_offsets(text: str, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
         dropped = np.append(mark & (covered.cumsum()[:-1] == 0), False)
         end = np.where(start < end, _first_from(position, ~dropped)[end], end)
     return np.stack([start, end], axis=1)
+
+
+def word_boundaries(text: str, words: Iterable[tuple[int, int]] | None = None) -> NDArray[np.bool_]:
+    """Where words begin and end: bool `(len(text) + 1,)`.
+
+    Args:
+        text (`str`): The text.
+        words (`Iterable[tuple[int, int]]`, *optional*):
+            Start and end of each word, in characters. Without them, a word goes on from a letter, digit, mark or
+            underscore to the next; ideographs, kana and other characters of scripts without blanks are words each,
+            with the marks that follow.
+    """
+    if words is not None:
+        boundaries = np.zeros(len(text) + 1, dtype=bool)
+        boundaries[[edge for word in words for edge in word]] = True
+        return boundaries
+    letter, mark, blank, joiner = (
+        _each(text, is_such) for is_such in (_goes_on, _is_mark, str.isspace, "\u200c\u200d".__contains__)
+    )
+    # A mark is what it stands on.
+    base = np.maximum.accumulate(np.where(mark, -1, np.arange(len(text))))
+    in_word = np.append(letter, False)[base]
+    # Joiners stand between letters of one word in Persian and the scripts of India.
+    in_word[1:-1] |= joiner[1:-1] & in_word[:-2] & letter[2:]
+    boundaries = np.ones(len(text) + 1, dtype=bool)
+    boundaries[1:-1] = ~((in_word[:-1] & in_word[1:]) | (mark[1:] & ~blank[:-1]))
+    return boundaries
+
+
+@cache
+def _goes_on(character: str) -> bool:
+    """Whether a word goes on from such a character to the next."""
+    if any(first <= ord(character) <= last for first, last in _WITHOUT_BLANKS):
+        return False
+    return character.isalnum() or character == "_"
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character).startswith("M")
+
+
+def _each(text: str, is_such: Callable[[str], bool]) -> NDArray[np.bool_]:
+    """Whether each character of a text is such a one: bool `(len(text),)`; each distinct one is looked at once."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    table = np.zeros(int(codes.max(initial=0)) + 1, dtype=bool)
+    table[codes] = True
+    for code in table.nonzero()[0].tolist():
+        table[code] = is_such(chr(code))
+    return table[codes]
 
 
 def _first_from(position: NDArray[np.int64], wanted: NDArray[np.bool_]) -> NDArray[np.int64]:

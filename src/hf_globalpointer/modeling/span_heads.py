@@ -1,0 +1,163 @@
+"""The GlobalPointer heads (Su et al., 2022, https://arxiv.org/abs/2208.03054): hidden states in, `SpanScores` out."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedConfig
+
+from .span_scores import SpanScores
+
+
+class Float32Linear(nn.Linear):
+    """A linear layer that computes in float32, or wider, whatever the dtype of its weights, its input or autocast."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map `(..., in_features)` to float32 `(..., out_features)`."""
+        dtype = torch.promote_types(input.dtype, torch.float32)
+        with torch.autocast(input.device.type, enabled=False):
+            return nn.functional.linear(input.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
+
+
+def rotate(states: Tensor, theta: float, scale: float = 1.0) -> Tensor:
+    """Apply rotary position embedding (eq. 5; Su et al., 2021) to interleaved pairs (2i, 2i+1).
+
+    Args:
+        states (`torch.FloatTensor` of shape `(..., n, d)`): Vectors of positions 0 to n - 1.
+        theta (`float`): Base period.
+        scale (`float`, *optional*, defaults to 1.0): What to multiply the vectors with on the way.
+
+    Returns:
+        Float `(..., n, d)`: pair i of position p, as a complex number, times scale * e^(i p theta^(-2i/d)).
+    """
+    n, size = states.shape[-2:]
+    # In float32 the angle of position 8,000 is off by up to 4e-4, which would show in the scores of long texts.
+    wide = torch.float32 if states.device.type == "mps" else torch.float64
+    frequency = theta ** (-torch.arange(0, size, 2, device=states.device, dtype=wide) / size)
+    angle = torch.arange(n, device=states.device, dtype=wide)[:, None] * frequency
+    rotation = torch.complex((scale * angle.cos()).to(states.dtype), (scale * angle.sin()).to(states.dtype))
+    pairs = torch.view_as_complex(states.reshape(*states.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * rotation).flatten(-2)
+
+
+class SpanHead(nn.Module):
+    """What the two heads share: dropout before them, rotation and scaling after, the mask, and a change of types."""
+
+    # The layer whose rows belong to entity types, as many to each.
+    layer_of_types: str
+
+    def __init__(self, config: PreTrainedConfig) -> None:
+        super().__init__()
+        self.num_types: int = config.num_labels
+        self.head_size: int = config.head_size
+        self.rope_theta: float | None = config.rope_theta if config.use_rope else None
+        self.dropout = nn.Dropout(config.head_dropout)
+
+    def change_types(self, sources: Sequence[int | None], initialize: Callable[[nn.Module], None]) -> None:
+        """Score other entity types from now on.
+
+        Args:
+            sources (`Sequence[int | None]`): For each new type the old one whose weights it takes over, if any.
+            initialize (`Callable[[nn.Module], None]`): What gives a new layer its weights.
+        """
+        old = self.get_submodule(self.layer_of_types)
+        assert isinstance(old, nn.Linear)
+        rows = old.out_features // self.num_types
+        new = Float32Linear(old.in_features, rows * len(sources), device=old.weight.device, dtype=old.weight.dtype)
+        initialize(new)
+        taken_over = [(index, source) for index, source in enumerate(sources) if source is not None]
+        with torch.no_grad():
+            for into, out_of in ((new.weight, old.weight), (new.bias, old.bias)):
+                for index, source in taken_over:
+                    into[index * rows : (index + 1) * rows] = out_of[source * rows : (source + 1) * rows]
+        setattr(self, self.layer_of_types, new)
+        self.num_types = len(sources)
+
+    def _scores(
+        self,
+        query: Tensor,
+        key: Tensor,
+        attention_mask: Tensor | None,
+        span_token_mask: Tensor | None,
+        start: Tensor | None = None,
+        end: Tensor | None = None,
+    ) -> SpanScores:
+        """Build the scores from query and key `(B, H, n, d)`, and start and end `(B, E, n)`."""
+        scale = self.head_size**-0.5
+        if self.rope_theta is None:
+            query = query * scale
+        else:
+            query, key = rotate(query, self.rope_theta, scale), rotate(key, self.rope_theta)
+        samples, n = query.shape[0], query.shape[2]
+        mask = query.new_ones((samples, 2, n), dtype=torch.bool)
+        if attention_mask is not None:
+            if attention_mask.shape != (samples, n):
+                raise ValueError(
+                    f"`attention_mask` must have shape {(samples, n)} (batch, n), got {tuple(attention_mask.shape)}."
+                )
+            mask = mask & attention_mask.to(mask.device).bool()[:, None]
+        if span_token_mask is not None:
+            if span_token_mask.shape not in ((samples, n), (samples, 2, n)):
+                raise ValueError(
+                    f"`span_token_mask` must have shape {(samples, n)} (batch, n), or {(samples, 2, n)} with the "
+                    f"tokens that may begin and those that may end a span; got {tuple(span_token_mask.shape)}."
+                )
+            mask = mask & span_token_mask.to(mask.device).bool().view(samples, -1, n)
+        return SpanScores(query, key, start, end, mask)
+
+
+class GlobalPointerHead(SpanHead):
+    """One query and one key projection for each entity type (eq. 2-5)."""
+
+    layer_of_types = "dense"
+
+    def __init__(self, config: PreTrainedConfig) -> None:
+        super().__init__(config)
+        self.dense = Float32Linear(config.hidden_size, self.num_types * 2 * self.head_size)
+
+    def forward(
+        self, hidden_states: Tensor, attention_mask: Tensor | None = None, span_token_mask: Tensor | None = None
+    ) -> SpanScores:
+        """Score all spans of hidden states `(B, n, H)`; the masks are those of the model's `forward`."""
+        query, key = self._query_and_key(hidden_states)
+        return self._scores(query, key, attention_mask, span_token_mask)
+
+    def _query_and_key(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
+        """Both `(B, E, n, d)`, in the order in which spans are scored, so that no product has to copy them."""
+        states = self.dense(self.dropout(hidden_states)).unflatten(-1, (self.num_types, 2, self.head_size))
+        query, key = states.permute(3, 0, 2, 1, 4).contiguous().unbind(0)
+        return query, key
+
+
+class EfficientGlobalPointerHead(SpanHead):
+    """One query and one key projection for all types, plus a start and an end score for each type (eq. 6 or 7)."""
+
+    layer_of_types = "dense_2"
+
+    def __init__(self, config: PreTrainedConfig) -> None:
+        super().__init__(config)
+        self.from_hidden: bool = config.span_representation == "hidden"
+        self.dense_1 = Float32Linear(config.hidden_size, 2 * self.head_size)
+        size = config.hidden_size if self.from_hidden else 2 * self.head_size
+        self.dense_2 = Float32Linear(size, 2 * self.num_types)
+
+    def forward(
+        self, hidden_states: Tensor, attention_mask: Tensor | None = None, span_token_mask: Tensor | None = None
+    ) -> SpanScores:
+        """Score all spans of hidden states `(B, n, H)`; the masks are those of the model's `forward`."""
+        hidden_states = self.dropout(hidden_states)
+        states = self.dense_1(hidden_states)
+        query, key = states.unsqueeze(1).chunk(2, dim=-1)
+        start, end = self._start_and_end(hidden_states if self.from_hidden else states)
+        return self._scores(query, key, attention_mask, span_token_mask, start, end)
+
+    def _start_and_end(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Both `(B, E, n)`; with many types, every pass over them shows, so there is only that of the product."""
+        dtype = torch.promote_types(states.dtype, torch.float32)
+        with torch.autocast(states.device.type, enabled=False):
+            # The bias is one more column, whose input is 1.
+            weight = torch.cat([self.dense_2.weight, self.dense_2.bias[:, None]], dim=1).to(dtype)
+            states = torch.cat([states, torch.ones_like(states[..., :1])], dim=-1).transpose(1, 2).to(dtype)
+            # Halved as in the authors' code, so that start + end weighs as much as one of them would.
+            start, end = ((0.5 * weight[bound::2]).expand(len(states), -1, -1) @ states for bound in (0, 1))
+        return start, end
