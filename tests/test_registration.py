@@ -33,11 +33,10 @@ def test_stock_bert_stays_stock() -> None:
 
 
 def test_importing_the_package_says_nothing_and_reaches_for_no_network() -> None:
-    code = (
-        "import socket\n"
-        "def refuse(*args): raise OSError('network')\n"
-        "socket.socket.connect = refuse\n"
-        "import hf_globalpointer\n"
+    """It adds nothing to what the libraries that Transformers imports by itself, if they are there, may say."""
+    code = "import socket\ndef refuse(*args): raise OSError('network')\nsocket.socket.connect = refuse\nimport "
+    ours, stock = (
+        subprocess.run([sys.executable, "-c", code + module], capture_output=True, text=True, check=True)
+        for module in ("hf_globalpointer", "transformers.trainer_utils")
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("", "")
+    assert (ours.stdout, ours.stderr) == (stock.stdout, stock.stderr)

@@ -1,4 +1,5 @@
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_globalpointer.modeling.span_decoding import PredictedEntity
-from hf_globalpointer.visualization import render, render_page
+from hf_globalpointer.visualization import render, render_page, stream_page
 
 
 VOID = {"meta"}
@@ -37,8 +38,8 @@ class Reader(HTMLParser):
         values = dict(attrs)
         self.open.append((tag, values))
         if "gp-entity" in (values.get("class") or "").split():
-            piece = {"class": str(values["class"]), "style": str(values["style"]), "title": str(values["title"])}
-            self.pieces.append({**piece, "text": "", "label": ""})
+            piece = {name: str(values[name]) for name in ("class", "style", "title")}
+            self.pieces.append({**piece, "dir": values.get("dir") or "", "text": "", "label": ""})
             self.open_pieces.append(self.pieces[-1])
             self.depth = max(self.depth, len(self.open_pieces))
 
@@ -71,6 +72,16 @@ def entity(start: int, end: int, label: str = "person", score: float = 0.9) -> P
 def colour_of(html: str, label: str) -> str:
     (style,) = {piece["style"] for piece in Reader(html).pieces if piece["label"] == label}
     return style
+
+
+def dashed(piece: dict[str, str]) -> str:
+    """The sides on which an entity goes on."""
+    return piece["class"].removeprefix("gp-entity").strip().replace("gp-", "")
+
+
+def inside(piece: dict[str, str]) -> int:
+    (number,) = re.findall(r"--gp-inside: (\d+);", piece["style"])
+    return int(number)
 
 
 def test_text_without_entities_is_escaped() -> None:
@@ -132,7 +143,7 @@ def test_crossing_entities_are_split() -> None:
     read = Reader(render("abcdefgh", [entity(0, 4, "x"), entity(2, 6, "y")]))
     assert read.visible == "abcdefgh"
     assert read.boxes == [("abcd", "x"), ("cd", ""), ("ef", "y")]
-    assert [piece["class"] for piece in read.pieces] == ["gp-entity", "gp-entity gp-more", "gp-entity"]
+    assert [piece["class"] for piece in read.pieces] == ["gp-entity", "gp-entity gp-after", "gp-entity gp-before"]
     assert [piece["title"] for piece in read.pieces[1:]] == ["y 0.900", "y 0.900"]
     assert read.pieces[1]["style"] == read.pieces[2]["style"]
 
@@ -140,12 +151,32 @@ def test_crossing_entities_are_split() -> None:
 def test_entity_is_split_at_every_entity_that_it_crosses() -> None:
     read = Reader(render("abcdefgh", [entity(0, 3, "x"), entity(1, 5, "y"), entity(4, 7, "z")]))
     assert read.boxes == [("abc", "x"), ("bc", ""), ("de", "y"), ("e", ""), ("fg", "z")]
-    assert [piece["class"] == "gp-entity gp-more" for piece in read.pieces] == [False, True, False, True, False]
+    assert [dashed(piece) for piece in read.pieces] == ["", "after", "before", "after", "before"]
 
 
 def test_pieces_nest_after_a_split() -> None:
     read = Reader(render("abcdefgh", [entity(0, 3, "x"), entity(1, 5, "y"), entity(2, 7, "z")]))
     assert read.boxes == [("abc", "x"), ("bc", ""), ("c", ""), ("defg", "z"), ("de", "y")]
+    assert [inside(piece) for piece in read.pieces] == [2, 1, 0, 1, 0]
+
+
+def test_piece_between_two_crossings_is_dashed_on_both_sides() -> None:
+    read = Reader(render("abcdefgh", [entity(0, 3, "a"), entity(1, 7, "b"), entity(4, 6, "c"), entity(5, 8, "d")]))
+    assert read.boxes == [("abc", "a"), ("bc", ""), ("defg", "b"), ("ef", "c"), ("f", ""), ("g", ""), ("h", "d")]
+    assert [dashed(piece) for piece in read.pieces] == ["", "after", "before", "", "after", "before after", "before"]
+
+
+def test_box_knows_how_many_boxes_it_must_be_higher_than() -> None:
+    bounds = [(0, 9), (0, 3), (4, 9), (4, 6), (5, 6), (7, 8)]
+    read = Reader(render("abcdefghi", [entity(*pair) for pair in bounds]))
+    assert [(piece["text"], inside(piece)) for piece in read.pieces] == [
+        ("abcdefghi", 3),
+        ("abc", 0),
+        ("efghi", 2),
+        ("ef", 1),
+        ("f", 0),
+        ("h", 0),
+    ]
 
 
 def test_label_keeps_its_colour_from_text_to_text() -> None:
@@ -167,6 +198,68 @@ def test_many_labels_have_different_colours() -> None:
     assert len({piece["style"] for piece in read.pieces}) == 40
 
 
+@pytest.mark.parametrize(
+    ("text", "direction"),
+    [
+        ("Rome", "ltr"),
+        ("רומא (Rome)", "rtl"),
+        ("القاهرة", "rtl"),
+        ("1988 كانت", "rtl"),
+        ("上海", "ltr"),
+        ("1988, (!)", ""),
+        ("", ""),
+    ],
+)
+def test_direction_is_that_of_the_first_letter(text: str, direction: str) -> None:
+    opening = '<div class="gp-text">' if not direction else f'<div class="gp-text" dir="{direction}">'
+    assert render(text, []).startswith(opening)
+
+
+def test_entity_has_a_direction_of_its_own() -> None:
+    # The label of "1988" comes before the first letter of the text, and says nothing of its direction.
+    text = "1988 جامعة Hebrew University"
+    html = render(text, [entity(0, 4, "date"), entity(5, 10), entity(11, 28), entity(0, 28)])
+    read = Reader(html)
+    assert [(piece["text"], piece["dir"]) for piece in read.pieces] == [
+        (text, "rtl"),
+        ("1988", ""),
+        ("جامعة", "rtl"),
+        ("Hebrew University", "ltr"),
+    ]
+    assert html.startswith('<div class="gp-text" dir="rtl">')
+
+
+def test_lone_surrogate_can_be_written_to_a_file() -> None:
+    page = render_page([render("ab \ud800 c", [entity(3, 4, "\udfff")])], "\ud800")
+    assert "�" in Reader(page.encode("utf-8").decode("utf-8")).visible
+
+
+def test_fragment_is_text_that_a_notebook_shows_with_its_styles() -> None:
+    fragment = render("ab", [entity(0, 1)])
+    assert isinstance(fragment, str)
+    html = fragment._repr_html_()
+    assert html.endswith(fragment)
+    assert Reader(html).boxes == [("a", "person")]
+    # Nothing but what is ours is styled.
+    selectors = re.findall(r"^(.*?) \{", Reader(html).texts["style"], flags=re.MULTILINE)
+    assert selectors == [".gp-text", ".gp-entity", ".gp-before", ".gp-after", ".gp-label"]
+
+
+def test_page_comes_as_its_fragments_do() -> None:
+    drawn = []
+
+    def fragments() -> Iterator[str]:
+        for index in range(3):
+            drawn.append(index)
+            yield render(f"text {index}", [])
+
+    parts = []
+    for part in stream_page(fragments(), "t"):
+        parts.append(part)
+        assert len(drawn) == sum("gp-text" in part for part in parts[1:])
+    assert "".join(parts) == render_page(fragments(), "t")
+
+
 def test_page_is_whole() -> None:
     fragments = [render("a < b {x}", [entity(0, 1)]), render("second", [entity(0, 6), entity(3, 6, "place")])]
     html = render_page(iter(fragments), "Rome & <b>Ada</b> {title}")
@@ -182,7 +275,7 @@ def test_page_is_whole() -> None:
 def test_page_styles_every_class_that_is_used() -> None:
     html = render_page([render("abcdefgh", [entity(0, 4, "x"), entity(2, 6, "y")])], "t")
     used = {name for names in re.findall(r'class="([^"]+)"', html) for name in names.split()}
-    assert used == {"gp-text", "gp-entity", "gp-more", "gp-label"}
+    assert used == {"gp-text", "gp-entity", "gp-before", "gp-after", "gp-label"}
     assert used <= set(re.findall(r"\.(gp-\w+) \{", Reader(html).texts["style"]))
 
 
@@ -226,14 +319,17 @@ def test_entities_that_do_not_cross_are_never_split(bounds: set[tuple[int, int]]
 def test_whole_piece_around_a_split_one_is_not_dashed() -> None:
     read = Reader(render("abcdefghij", [entity(0, 4, "x"), entity(2, 6, "y"), entity(4, 8, "z")]))
     assert read.boxes == [("abcd", "x"), ("cd", ""), ("efgh", "z"), ("ef", "y")]
-    assert [piece["class"] == "gp-entity gp-more" for piece in read.pieces] == [False, True, False, False]
+    assert [dashed(piece) for piece in read.pieces] == ["", "after", "", "before"]
 
 
 @settings(deadline=None, max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 10)).filter(lambda p: p[0] < p[1]), max_size=8))
-def test_exactly_the_pieces_without_label_are_dashed(bounds: list[tuple[int, int]]) -> None:
-    for piece in Reader(render("abcdefghij", [entity(*pair) for pair in bounds])).pieces:
-        assert ("gp-more" in piece["class"]) == (piece["label"] == "")
+def test_exactly_the_pieces_without_label_go_on(bounds: list[tuple[int, int]]) -> None:
+    pieces = Reader(render("abcdefghij", [entity(*pair) for pair in bounds])).pieces
+    for piece in pieces:
+        assert ("after" in dashed(piece)) == (piece["label"] == "")
+    # As many go on as are gone on with.
+    assert sum("after" in dashed(piece) for piece in pieces) == sum("before" in dashed(piece) for piece in pieces)
 
 
 @pytest.mark.parametrize(("start", "end"), [(3, 3), (-1, 2), (5, 11), (4, 2)])

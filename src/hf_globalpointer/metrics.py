@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,10 @@ from numpy.typing import NDArray
 from transformers import EvalPrediction
 
 from .data.schema import Example
+
+
+# What `evaluate.load` takes to load the same scores as a module of the library Evaluate.
+SPAN_F1 = str(Path(__file__).with_name("span_f1.py"))
 
 
 class SpanKey(NamedTuple):

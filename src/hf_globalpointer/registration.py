@@ -3,15 +3,29 @@
 from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .modeling.configuration_global_pointer import BertEfficientGlobalPointerConfig, BertGlobalPointerConfig
-from .modeling.modeling_global_pointer import BertForEfficientGlobalPointer, BertForGlobalPointer
+from .modeling.checkpoint_files import TASK
+from .modeling.configuration_global_pointer import (
+    BertEfficientGlobalPointerConfig,
+    BertGlobalPointerConfig,
+    EncoderEfficientGlobalPointerConfig,
+    EncoderGlobalPointerConfig,
+)
+from .modeling.modeling_global_pointer import (
+    BertForEfficientGlobalPointer,
+    BertForGlobalPointer,
+    EncoderForEfficientGlobalPointer,
+    EncoderForGlobalPointer,
+)
 from .modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 
 
-TASK = "global-pointer-ner"
+__all__ = ["MODELS", "TASK", "register"]
+
 MODELS = {
     BertGlobalPointerConfig: BertForGlobalPointer,
     BertEfficientGlobalPointerConfig: BertForEfficientGlobalPointer,
+    EncoderGlobalPointerConfig: EncoderForGlobalPointer,
+    EncoderEfficientGlobalPointerConfig: EncoderForEfficientGlobalPointer,
 }
 
 

@@ -1,6 +1,7 @@
 import json
 import random
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForTokenClassification, BertConfig, BertModel, pipeline
+from transformers import AutoModelForTokenClassification, BertConfig, BertModel, RobertaConfig, RobertaModel, pipeline
 
 from conftest import TINY, make_char_tokenizer
 from hf_globalpointer import read_examples
@@ -114,13 +115,40 @@ def test_evaluate_gives_what_training_reported(trained: Path, data: Path, run: R
     assert code == 0
     assert "Traceback" not in err
     reported = json.loads((trained / "metrics.json").read_text())[split]
-    cells = [re.findall(r"[\w.]+", line) for line in out.splitlines() if line.startswith("│")]
+    table = out.split("└")[0]
+    cells = [re.findall(r"[\w.]+", line) for line in table.splitlines() if line.startswith("│")]
     rows = {name: [float(cell) for cell in ratios[:3]] for name, *ratios in cells}
     assert set(rows) == {"date", "person", "place", "micro", "macro"}
     for name, ratios in rows.items():
         key = {"micro": "{}", "macro": "macro_{}"}.get(name, f"{{}}_{name}")
         expected = [reported[key.format(ratio)] for ratio in ("precision", "recall", "f1")]
         assert ratios == pytest.approx(expected, abs=5e-5)
+
+
+def test_evaluate_writes_a_report_and_compares(trained: Path, data: Path, tmp_path: Path, run: Run) -> None:
+    other, report = tmp_path / "other", tmp_path / "report"
+    shutil.copytree(trained, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"thresholds": {"place": 0.999999}}))
+    command = ["evaluate", "--model", trained, "--data", data / "test.jsonl", "--report", report]
+    code, out, _ = run(*command, "--compare", other)
+    assert code == 0
+    assert all(name in out for name in ("length < 3", "longest 3-5", "density >= 0.3", "boundaries only", "macro_f1"))
+    assert {path.name for path in report.iterdir()} == {"report.md", "report.json", "report.html"}
+    content = json.loads((report / "report.json").read_text())
+    reported = json.loads((trained / "metrics.json").read_text())["test"]
+    assert content["micro"]["f1"]["value"] == pytest.approx(reported["f1"])
+    # The long text is seen in several windows, and its entity counts once.
+    assert content["types"]["date"]["gold"] == sum(
+        entity.label == "date" for example in read_examples(data / "test.jsonl") for entity in example.entities
+    )
+    recall = content["comparison"]["differences"]["recall"]
+    assert recall["first"] == pytest.approx(reported["recall"])
+    assert recall["second"] < recall["first"]
+    assert recall["p_value"] < 0.01
+    (tmp_path / "file").touch()
+    code, _, err = run(*command[:-1], tmp_path / "file")
+    assert (code, err.splitlines()[-1]) == (1, f"hf-globalpointer: cannot write to {tmp_path / 'file'}: File exists.")
 
 
 def test_what_cannot_be_aligned_counts_as_missed(trained: Path, data: Path) -> None:
@@ -241,7 +269,7 @@ def test_bad_input_to_evaluate_and_predict_is_one_sentence(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "good.jsonl").write_text(GOOD)
-    (tmp_path / "good.csv").write_text(GOOD)
+    (tmp_path / "good.csv").write_text("some text")
     (tmp_path / "other.jsonl").write_text(GOOD.replace("date", "data"))
     (tmp_path / "broken.jsonl").write_text(GOOD * 6 + "{\n" + GOOD)
     code, out, err = run(*(argument.format(model=trained, encoder=encoder) for argument in arguments))
@@ -265,6 +293,23 @@ def test_a_prediction_that_fails_midway_leaves_no_file_that_looks_whole(
     assert len((tmp_path / "found.jsonl.partial").read_text().splitlines()) == 6
 
 
+def test_an_encoder_of_another_kind_learns_whole_words(data: Path, tmp_path: Path, run: Run) -> None:
+    folder = tmp_path / "encoder"
+    make_char_tokenizer().save_pretrained(folder)
+    sizes = {name: value for name, value in TINY.items() if name not in ("head_size", "initializer_range")}
+    RobertaModel(RobertaConfig(**sizes, pad_token_id=0)).save_pretrained(folder)
+    output = tmp_path / "out"
+    code, _, err = run(*train_command(data, folder, output, "--epochs", 1, "--word-aligned"))
+    assert code == 0, err
+    config = json.loads((output / "config.json").read_text())
+    assert (config["model_type"], config["word_aligned"]) == ("encoder-efficient-global-pointer", True)
+    # Letters of a word are tokens, but no entity begins or ends inside a word.
+    recognise = pipeline("global-pointer-ner", model=str(output))
+    inside = recognise("ab cd", threshold=1e-6)
+    assert {(e["start"], e["end"]) for e in inside} == {(0, 2), (3, 5), (0, 5)}
+    assert len(recognise("ab cd", threshold=1e-6, word_aligned=False)) > len(inside)
+
+
 def test_the_installed_command_answers(tmp_path: Path) -> None:
     command = str(Path(sys.executable).with_name("hf-globalpointer"))
     shown = subprocess.run([command, "--help"], capture_output=True, text=True, check=True).stdout
@@ -273,7 +318,9 @@ def test_the_installed_command_answers(tmp_path: Path) -> None:
         [command, "evaluate", "--model", "x", "--data", "nowhere.jsonl"], capture_output=True, text=True, cwd=tmp_path
     )
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert failed.stderr == "hf-globalpointer: nowhere.jsonl: no such file; check the path.\n"
+    # Libraries that Transformers imports may say something first.
+    assert failed.stderr.endswith("hf-globalpointer: nowhere.jsonl: no such file; check the path.\n")
+    assert "Traceback" not in failed.stderr
 
 
 def test_brackets_in_labels_and_names_are_no_markup(

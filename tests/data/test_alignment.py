@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import AutoTokenizer, EvalPrediction, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from hf_globalpointer.data import AlignmentReport, DataError, Entity, Example, encode_examples, read_examples
-from hf_globalpointer.modeling.token_windows import tidy_offsets, token_windows
+from hf_globalpointer.metrics import ComputeSpanMetrics, score_predictions
+from hf_globalpointer.modeling.token_windows import TokenWindow, tidy_offsets, token_windows, word_boundaries
 
 
 SAMPLES = list(read_examples(str(files("hf_globalpointer.data") / "samples" / "dev.jsonl")))
@@ -126,7 +127,7 @@ def test_entity_beside_the_tokens_is_counted_and_named(
     assert report.num_entities == 2
     assert report.unaligned_counts == {"person": 1}
     assert report.summary().splitlines() == [
-        "1 of 2 entities aligned with the tokens.",
+        "1 of 2 entities aligned with the tokens; 1 dropped.",
         f"  not aligned: data.jsonl:4: {text[start:end]!r} (person, {start}-{end}) {NO_TOKEN}",
     ]
 
@@ -136,7 +137,7 @@ def test_summary_names_only_so_many(char_tokenizer: PreTrainedTokenizerFast) -> 
     blanks = [Entity(i, i + 2, label) for i in (1, 3, 5) for label in ("person", "place")]
     _, report = encode_one(char_tokenizer, text, *blanks, Entity(0, 1, "person"))
     lines = report.summary(limit=2).splitlines()
-    assert lines[0] == "1 of 7 entities aligned with the tokens."
+    assert lines[0] == "1 of 7 entities aligned with the tokens; 6 dropped."
     assert [line.startswith("  not aligned: ") for line in lines[1:-1]] == [True, True]
     assert lines[-1] == "  ... and 4 more"
     assert len(report.summary(limit=6).splitlines()) == 7
@@ -396,3 +397,348 @@ def test_a_mark_with_a_token_of_its_own_stays_with_it() -> None:
 def test_an_edge_that_the_tokenizer_drops_is_reported(wordpiece: PreTrainedTokenizerBase) -> None:
     _, report = encode_examples([Example("\u200bAda left", (Entity(0, 4, "p"),))], wordpiece, {"p": 0}, 16)
     assert [item.reason for item in report.unaligned] == [NO_TOKEN]
+
+
+def test_word_aligned_leaves_out_what_begins_or_ends_inside_a_word(wordpiece: PreTrainedTokenizerBase) -> None:
+    text = "Angela Merkel's CDU."
+    whole, possessive = entity_of(text, "Angela Merkel"), entity_of(text, "'s CDU")
+    begins_inside, ends_inside = entity_of(text, "kel's"), entity_of(text, "Angela Mer", "place")
+    example = Example(text, (whole, begins_inside, ends_inside, possessive))
+    (plain,), report = encode_examples([example], wordpiece, IDS, 16)
+    assert sorted(plain["labels"]) == [[0, 1, 3], [0, 3, 5], [0, 4, 7], [1, 1, 2]]
+    assert report.unaligned == []
+    (feature,), report = encode_examples([example], wordpiece, IDS, 16, word_aligned=True)
+    assert sorted(feature["labels"]) == [[0, 1, 3], [0, 4, 7]]
+    assert [item.entity for item in report.unaligned] == [ends_inside, begins_inside]
+    assert report.num_entities == 4
+    assert report.unaligned_counts == {"person": 1, "place": 1}
+    assert report.summary().startswith("2 of 4 entities aligned")
+
+
+def test_word_aligned_features_say_where_spans_may_begin_and_end(wordpiece: PreTrainedTokenizerBase) -> None:
+    (plain,), _ = encode_examples([Example("Angela Merkel left.")], wordpiece, IDS, 16)
+    (feature,), _ = encode_examples([Example("Angela Merkel left.")], wordpiece, IDS, 16, word_aligned=True)
+    assert plain["span_token_mask"] == [0, 1, 1, 1, 1, 1, 0]
+    assert feature["span_token_mask"] == [[0, 1, 1, 0, 1, 1, 0], [0, 1, 0, 1, 1, 1, 0]]
+    del plain["span_token_mask"], feature["span_token_mask"]
+    assert feature == plain
+
+
+def test_word_aligned_takes_a_character_of_several_tokens_whole(byte_level: PreTrainedTokenizerFast) -> None:
+    text = "the 😀 cat"
+    example = Example(text, (entity_of(text, "😀"), entity_of(text, "😀 cat", "place")))
+    (feature,), report = encode_examples([example], byte_level, IDS, 16, word_aligned=True)
+    assert feature["labels"] == [[0, 3, 6], [1, 3, 7]]
+    assert feature["span_token_mask"] == [[0, 1, 0, 1, 1, 1, 1, 1, 0]] * 2
+    assert report.unaligned == []
+
+
+def test_a_word_that_a_window_cuts_ends_or_begins_no_span_there(char_tokenizer: PreTrainedTokenizerFast) -> None:
+    example = Example("ab cdef gh", (Entity(3, 7, "person"), Entity(0, 2, "person"), Entity(3, 5, "person")))
+    features, report = encode_examples([example], char_tokenizer, IDS, 6, 0, word_aligned=True)
+    assert [feature["span_token_mask"] for feature in features] == [
+        [[0, 1, 0, 1, 0, 0], [0, 0, 1, 0, 0, 0]],
+        [[0, 0, 0, 1, 0, 0], [0, 0, 1, 0, 1, 0]],
+    ]
+    assert [feature["labels"] for feature in features] == [[[0, 1, 2]], []]
+    assert reasons(report) == {(3, 5): NO_TOKEN, (3, 7): CUT}
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    text=st.text(st.sampled_from("ab1_ '.\u0301東"), min_size=1, max_size=30),
+    max_length=st.integers(5, 40),
+    data=st.data(),
+)
+def test_word_aligned_is_aligned_and_bounded_by_words(
+    char_tokenizer: PreTrainedTokenizerFast, text: str, max_length: int, data: st.DataObject
+) -> None:
+    bounds = st.tuples(st.integers(0, len(text)), st.integers(0, len(text))).filter(lambda b: b[0] < b[1])
+    entities = {Entity(*b, "person") for b in data.draw(st.lists(bounds, max_size=8))}
+    example = Example(text, tuple(entities))
+    plain, plain_report = encode_examples([example], char_tokenizer, IDS, max_length)
+    features, report = encode_examples([example], char_tokenizer, IDS, max_length, word_aligned=True)
+    edges = set(word_boundaries(text).nonzero()[0].tolist())
+    inside = {entity for entity in entities if not {entity.start, entity.end} <= edges}
+    assert {item.entity for item in report.unaligned} == {item.entity for item in plain_report.unaligned} | inside
+    assert report.num_entities == len(entities)
+    for feature, whole in zip(features, plain, strict=True):
+        may_begin, may_end = feature["span_token_mask"]
+        expected = [row for row in whole["labels"] if may_begin[row[1]] and may_end[row[2]]]
+        assert sorted(feature["labels"]) == sorted(expected)
+        assert all(a <= b for row in (may_begin, may_end) for a, b in zip(row, whole["span_token_mask"], strict=True))
+
+
+def expand_one(
+    tokenizer: PreTrainedTokenizerBase, text: str, *entities: Entity, **options: Any
+) -> tuple[list[dict[str, Any]], AlignmentReport]:
+    return encode_examples([Example(text, entities)], tokenizer, IDS, on_unaligned="expand", **options)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "row", "expanded"),
+    [
+        pytest.param(0, 12, [0, 1, 3], (0, 13), id="end-too-early"),
+        pytest.param(0, 14, [0, 1, 3], (0, 13), id="end-at-blank"),
+        pytest.param(1, 13, [0, 1, 3], (0, 13), id="start-too-late"),
+        pytest.param(6, 13, [0, 2, 3], (7, 13), id="start-at-blank"),
+        pytest.param(8, 9, [0, 2, 2], (7, 10), id="inside-a-word-piece"),
+        pytest.param(9, 11, [0, 2, 3], (7, 13), id="across-word-pieces"),
+        pytest.param(5, 8, [0, 1, 2], (0, 10), id="across-a-blank"),
+        pytest.param(6, 7, None, None, id="blank-only"),
+    ],
+)
+def test_expanded_to_the_whole_tokens_it_touches(
+    wordpiece: PreTrainedTokenizerBase,
+    start: int,
+    end: int,
+    row: list[int] | None,
+    expanded: tuple[int, int] | None,
+) -> None:
+    text = "Angela Merkel left."
+    (feature,), report = expand_one(wordpiece, text, Entity(start, end, "person"), max_length=16)
+    assert feature["labels"] == ([row] if row else [])
+    (item,) = report.unaligned
+    assert item.reason == NO_TOKEN
+    assert item.expanded == (Entity(*expanded, "person") if expanded else None)
+    assert (report.num_entities, report.num_aligned) == (1, 0)
+    assert (len(report.expanded), len(report.dropped)) == ((1, 0) if expanded else (0, 1))
+
+
+def test_expanded_to_what_is_labelled_already_counts_once(wordpiece: PreTrainedTokenizerBase) -> None:
+    text = "Angela Merkel left."
+    entities = [Entity(0, 13, "person"), Entity(0, 12, "person"), Entity(1, 13, "place"), Entity(2, 13, "place")]
+    (feature,), report = expand_one(wordpiece, text, *entities, max_length=16)
+    assert feature["labels"] == [[0, 1, 3], [1, 1, 3]]
+    assert [(item.entity, item.expanded, item.merged) for item in report.unaligned] == [
+        (Entity(0, 12, "person"), Entity(0, 13, "person"), True),
+        (Entity(1, 13, "place"), Entity(0, 13, "place"), False),
+        (Entity(2, 13, "place"), Entity(0, 13, "place"), True),
+    ]
+    lines = report.summary().splitlines()
+    assert lines[0] == "1 of 4 entities aligned with the tokens; 3 expanded."
+    assert lines[1].endswith(
+        f"'Angela Merke' (person, 0-12) {NO_TOKEN}; expanded to 'Angela Merkel' (person, 0-13), which is labelled "
+        "already"
+    )
+
+
+def test_expanded_over_whole_words(wordpiece: PreTrainedTokenizerBase) -> None:
+    text = "Angela Merkel left."
+    (feature,), report = expand_one(wordpiece, text, entity_of(text, "kel"), max_length=16, word_aligned=True)
+    assert feature["labels"] == [[0, 2, 3]]
+    assert [item.expanded for item in report.unaligned] == [entity_of(text, "Merkel")]
+
+
+def test_expanded_in_every_window_that_holds_it_and_nowhere_cut(byte_level: PreTrainedTokenizerFast) -> None:
+    text = "cat sat the near cat"
+    tokens = ["<s>", "cat", "Ġsat", "Ġthe", "Ġnear", "Ġcat", "</s>"]
+    assert byte_level.convert_ids_to_tokens(byte_level(text)["input_ids"]) == tokens
+    both, cut = Entity(5, 10, "person"), Entity(1, 14, "place")
+    features, report = expand_one(byte_level, text, both, cut, max_length=5, stride=2)
+    assert [feature["labels"] for feature in features] == [[[0, 2, 3]], [[0, 1, 2]], []]
+    assert [(item.entity, item.reason, item.expanded) for item in report.unaligned] == [
+        (cut, CUT, None),
+        (both, NO_TOKEN, Entity(4, 11, "person")),
+    ]
+    assert report.summary().startswith("0 of 2 entities aligned with the tokens; 1 expanded, 1 dropped.")
+
+
+def test_a_whole_entity_that_every_window_cuts_is_dropped(char_tokenizer: PreTrainedTokenizerFast) -> None:
+    features, report = expand_one(char_tokenizer, "abcdefghij", Entity(0, 9, "person"), max_length=8, stride=4)
+    assert not any(feature["labels"] for feature in features)
+    assert [(item.reason, item.expanded) for item in report.unaligned] == [(CUT, None)]
+
+
+def test_unaligned_can_be_an_error(wordpiece: PreTrainedTokenizerBase) -> None:
+    fine, bad = (Example("Angela Merkel left.", (Entity(0, end, "person"),), id=f"no {end}") for end in (13, 12))
+    features, report = encode_examples([fine], wordpiece, IDS, 16, on_unaligned="error")
+    assert (features[0]["labels"], report.unaligned) == ([[0, 1, 3]], [])
+    with pytest.raises(
+        DataError, match=r"^no 12: 'Angela Merke' \(person, 0-12\) begins or ends where .* correct its"
+    ):
+        encode_examples([fine, bad], wordpiece, IDS, 16, on_unaligned="error")
+    with pytest.raises(DataError, match=r"is cut by every window; correct .* longer windows"):
+        encode_examples([fine], wordpiece, IDS, 4, on_unaligned="error")
+    with pytest.raises(ValueError, match="must be one of drop, expand, error, got 'skip'"):
+        encode_examples([fine], wordpiece, IDS, 16, on_unaligned="skip")  # type: ignore[arg-type]
+
+
+def test_scores_on_expanded_labels_are_refused(wordpiece: PreTrainedTokenizerBase) -> None:
+    """A model that predicts all label rows must not score better than it would in characters."""
+    examples = [Example("Angela Merkel left.", (Entity(0, 12, "person"), Entity(14, 18, "place")))]
+    (feature,), report = encode_examples(examples, wordpiece, IDS, 16)
+    rows = np.array([feature["labels"]])
+    metrics = ComputeSpanMetrics({0: "person", 1: "place"}, missed=report.unaligned_counts, per_type=False)
+    scores = metrics(EvalPrediction(predictions=rows, label_ids=rows))
+    (window,) = token_windows(wordpiece, [examples[0].text], 16)
+    found = [
+        [
+            {
+                "entity_group": ["person", "place"][kind],
+                "start": window.offsets[first, 0],
+                "end": window.offsets[last, 1],
+            }
+            for kind, first, last in rows[0].tolist()
+        ]
+    ]
+    assert scores == score_predictions(examples, found, IDS).to_dict(per_type=False)
+    assert scores["recall"] == 0.5
+    _, report = encode_examples(examples, wordpiece, IDS, 16, on_unaligned="expand")
+    with pytest.raises(ValueError, match=r'too good; encode .* `on_unaligned="drop"`'):
+        _ = report.unaligned_counts
+
+
+@pytest.fixture(scope="module")
+def unigram() -> PreTrainedTokenizerFast:
+    """Pieces of several characters, after a normalisation that makes one character several and several one."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=60, special_tokens=["<pad>", "<unk>"], unk_token="<unk>", show_progress=False
+    )
+    tokenizer.train_from_iterator(
+        ["the cat sat near the other cat", "a cab, a bat", "北京大学 北京", "1 a 2 b \u2044"] * 9, trainer
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>")
+
+
+def slow_reference(
+    example: Example, windows: list[TokenWindow], label2id: dict[str, int], expand: bool
+) -> tuple[list[list[list[int]]], list[tuple[Entity, str, Entity | None]]]:
+    """Labels and what is unaligned, found by looking at every token for every entity."""
+    masks = [np.broadcast_to(window.span_token_mask, (2, len(window.offsets))) for window in windows]
+
+    def rows(entity: Entity) -> list[list[int]]:
+        found = []
+        for number, (window, (may_begin, may_end)) in enumerate(zip(windows, masks, strict=True)):
+            firsts = [t for t, (start, _) in enumerate(window.offsets) if start == entity.start and may_begin[t]]
+            lasts = [t for t, (_, end) in enumerate(window.offsets) if end == entity.end and may_end[t]]
+            if firsts and lasts:
+                found.append([number, label2id[entity.label], firsts[0], lasts[-1]])
+        return found
+
+    begins, ends, tokens = set(), set(), set()
+    for window, (may_begin, may_end) in zip(windows, masks, strict=True):
+        pairs = [(int(start), int(end)) for start, end in window.offsets]
+        tokens |= {pair for pair in pairs if pair[0] < pair[1]}
+        begins |= {pair[0] for pair, may in zip(pairs, may_begin, strict=True) if may}
+        ends |= {pair[1] for pair, may in zip(pairs, may_end, strict=True) if may}
+    labelled = {entity for entity in example.entities if rows(entity)}
+    placed, unaligned = [row for entity in sorted(labelled) for row in rows(entity)], []
+    for entity in sorted(set(example.entities) - labelled):
+        reason, wider = CUT if entity.start in begins and entity.end in ends else NO_TOKEN, None
+        touched = [pair for pair in tokens if pair[0] < entity.end and pair[1] > entity.start]
+        before = [start for start in begins if touched and start <= min(start for start, _ in touched)]
+        after = [end for end in ends if touched and end >= max(end for _, end in touched)]
+        if expand and before and after:
+            wider = Entity(max(before), min(after), entity.label)
+            if wider not in labelled:
+                placed += rows(wider)
+                labelled.add(wider)
+            if not rows(wider):
+                reason, wider = CUT, None
+        unaligned.append((entity, reason, wider))
+    return [[row[1:] for row in placed if row[0] == number] for number in range(len(windows))], unaligned
+
+
+PIECES = [
+    "cat",
+    "the",
+    "near",
+    "a",
+    "b",
+    " ",
+    "  ",
+    "\t",
+    "\n",
+    "北京",
+    "大",
+    "😀",
+    "ﬁ",
+    "①",
+    "e\u0301",
+    "½",
+    ".",
+    "'",
+    "é",
+    "9",
+]
+
+
+@settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    texts=st.lists(st.lists(st.sampled_from(PIECES), max_size=14).map("".join), min_size=1, max_size=4),
+    word_aligned=st.booleans(),
+    expand=st.booleans(),
+    max_length=st.integers(6, 30),
+    which=st.sampled_from(["wordpiece", "byte_level", "unigram", "char_tokenizer"]),
+    data=st.data(),
+)
+def test_same_as_looking_at_every_token_for_every_entity(
+    request: pytest.FixtureRequest,
+    texts: list[str],
+    word_aligned: bool,
+    expand: bool,
+    max_length: int,
+    which: str,
+    data: st.DataObject,
+) -> None:
+    tokenizer = request.getfixturevalue(which)
+    examples = []
+    for text in texts:
+        spans = [(i, j) for i in range(len(text)) for j in range(i + 1, len(text) + 1)]
+        some = data.draw(st.lists(st.sampled_from(spans), max_size=6)) if spans else []
+        examples.append(Example(text, tuple(Entity(*span, data.draw(st.sampled_from([*IDS]))) for span in some)))
+    how = "expand" if expand else "drop"
+    features, report = encode_examples(examples, tokenizer, IDS, max_length, None, word_aligned, how)
+    expected, unaligned = [], []
+    for example in examples:
+        boundaries = [word_boundaries(example.text)] if word_aligned else None
+        windows = token_windows(tokenizer, [example.text], max_length, None, boundaries)
+        labels, missed = slow_reference(example, windows, IDS, expand)
+        unaligned += missed
+        for window, rows in zip(windows, labels, strict=True):
+            mask = window.span_token_mask.tolist()
+            expected.append({**window.inputs, "span_token_mask": mask, "labels": rows})
+            # There and back: a row is the very characters of an entity, or of what one was expanded to.
+            spans = {(window.offsets[first, 0], window.offsets[last, 1], kind) for kind, first, last in rows}
+            wanted = {*example.entities, *(wider for _, _, wider in missed if wider)}
+            assert spans <= {(entity.start, entity.end, IDS[entity.label]) for entity in wanted}
+    assert features == expected
+    assert [(item.entity, item.reason, item.expanded) for item in report.unaligned] == unaligned
+    assert report.num_entities == sum(len(set(example.entities)) for example in examples)
+
+
+def test_one_character_as_several_tokens_and_several_as_one(unigram: PreTrainedTokenizerFast) -> None:
+    text = "①½ cat ﬁ"
+    entities = [entity_of(text, "½"), entity_of(text, "cat", "place"), entity_of(text, "ﬁ")]
+    (feature,), report = encode_examples([Example(text, tuple(entities))], unigram, IDS, 30)
+    (window,) = token_windows(unigram, [text], 30)
+    assert report.unaligned == []
+    spans = [(window.offsets[first, 0], window.offsets[last, 1]) for _, first, last in feature["labels"]]
+    assert spans == [(entity.start, entity.end) for entity in entities]
+    half = feature["labels"][0]
+    assert half[2] > half[1]
+
+
+def test_chinese_characters_are_tokens_and_words(wordpiece: PreTrainedTokenizerBase) -> None:
+    text = "他在北京大学读书"
+    entities = (entity_of(text, "北京大学"), entity_of(text, "北京", "place"))
+    for word_aligned in (False, True):
+        (feature,), report = encode_examples([Example(text, entities)], wordpiece, IDS, 30, word_aligned=word_aligned)
+        assert sorted(feature["labels"]) == [[0, 3, 6], [1, 3, 4]]
+        assert report.unaligned == []
+
+
+def test_many_texts_are_the_same_as_one_by_one(wordpiece: PreTrainedTokenizerBase) -> None:
+    texts = ["\u0301a", "Jose", "\u0301 Jose\u0301", "", " ", "b\u0301 ", "x" * 50, "cat"] * 150
+    together = token_windows(wordpiece, texts, 12)
+    single = [(sample, window) for sample, text in enumerate(texts) for window in token_windows(wordpiece, [text], 12)]
+    assert len(together) == len(single)
+    for ours, (sample, alone) in zip(together, single, strict=True):
+        assert ours.sample == sample
+        assert ours.inputs == alone.inputs
+        assert ours.offsets.tolist() == alone.offsets.tolist()
+        assert ours.span_token_mask.tolist() == alone.span_token_mask.tolist()

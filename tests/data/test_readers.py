@@ -234,8 +234,9 @@ def test_missing_file(tmp_path: Path, name: str) -> None:
     assert error_of(tmp_path / name) == f"{tmp_path / name}: no such file; check the path."
 
 
-def test_folder_is_no_file(tmp_path: Path) -> None:
-    assert error_of(tmp_path) == f"{tmp_path}: a folder; name a file in it."
+@pytest.mark.parametrize("format", [None, "jsonl"])
+def test_folder_is_no_file(tmp_path: Path, format: str | None) -> None:
+    assert error_of(tmp_path, format=format) == f"{tmp_path}: a folder; name a file in it."
 
 
 @pytest.mark.parametrize(
@@ -246,11 +247,13 @@ def test_file_without_examples(tmp_path: Path, content: str, name: str) -> None:
     assert error_of(path, labelled=False) == f"{path}: the file holds no examples."
 
 
-@pytest.mark.parametrize(("name", "format"), [("a.csv", None), ("a", None), ("a.jsonl", "conll")])
-def test_unknown_format(tmp_path: Path, name: str, format: str | None) -> None:
-    path = write(tmp_path, json.dumps(GOOD), name)
+@pytest.mark.parametrize(
+    ("name", "content", "format"), [("a.csv", "some text", None), ("a", "text", None), ("a.jsonl", "{}", "iob")]
+)
+def test_unknown_format(tmp_path: Path, name: str, content: str, format: str | None) -> None:
+    path = write(tmp_path, content, name)
     message = error_of(path, format=format)
-    assert message == f"{path}: unknown format; rename it to .jsonl or .txt, or name one of jsonl, text."
+    assert message.startswith(f"{path}: unknown format; name one of jsonl, conll, brat, cluener, cmeee, doccano, ")
 
 
 @pytest.mark.parametrize(("name", "format"), [("a.txt", None), ("a.jsonl", "text")])

@@ -25,7 +25,7 @@ def test_run_ner_trains_with_any_training_argument(minilm: str, tmp_path: Path) 
     )  # fmt: skip
     assert "749 of 749 entities aligned" in shown
     config = json.loads((output / "config.json").read_text())
-    assert config["architectures"] == ["BertForGlobalPointer"]
+    assert config["architectures"] == ["EncoderForGlobalPointer"]
     results = json.loads((output / "all_results.json").read_text())
     assert {"eval_f1", "eval_recall_place", "test_f1", "test_macro_f1"} <= set(results)
 

@@ -7,9 +7,12 @@ import typer
 
 from ..data import DataError
 from .common import InputError
+from .convert import convert
+from .data import data
 from .evaluate import evaluate
 from .predict import predict
 from .train import train
+from .tune_thresholds import tune_thresholds
 
 
 app = typer.Typer(
@@ -18,8 +21,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (train, evaluate, predict):
+for command in (train, tune_thresholds, evaluate, predict, convert):
     app.command()(command)
+app.add_typer(data)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -3,10 +3,11 @@
 import os
 import stat
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from tempfile import TemporaryDirectory
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import track
@@ -26,6 +27,11 @@ messages = Console(stderr=True)
 
 class InputError(Exception):
     """Something on the command line that cannot be used; the message says what and what to do."""
+
+
+def say(message: str) -> None:
+    """Print a line on standard error as it is."""
+    messages.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -64,6 +70,18 @@ def load_pipeline(name: str) -> GlobalPointerNerPipeline:
         return GlobalPointerNerPipeline(model=model, tokenizer=AutoTokenizer.from_pretrained(name), task=TASK)
 
 
+def check_output_folder(output: Path) -> None:
+    """Raise an `InputError` unless the folder is new or empty and can be written: before the work, not after it."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(f"{output} exists and is not an empty folder; choose another --output or remove it.")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=output):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write to {output}: {error.strerror}.") from error
+
+
 def check_labels(examples: Iterable[Example], known: Iterable[str], whose: str) -> None:
     """Raise a `DataError` at the first entity whose label is not known."""
     known = set(known)
@@ -81,9 +99,12 @@ def recognise(
     examples: Iterable[Example],
     batch_size: int,
     total: int | None = None,
-    threshold: float | None = None,
-) -> Iterator[tuple[Example, list[PredictedEntity]]]:
-    """Yield each example with its predicted entities, in order, as they come, under a progress bar."""
+    **options: Any,
+) -> Generator[tuple[Example, list[PredictedEntity]]]:
+    """Yield each example with its predicted entities, in order, as they come, under a progress bar.
+
+    `options` are those of the pipeline's call.
+    """
     waiting: deque[Example] = deque()
 
     def texts() -> Iterator[str]:
@@ -91,7 +112,7 @@ def recognise(
             waiting.append(example)
             yield example.text
 
-    results = pipe(texts(), batch_size=batch_size, threshold=threshold)
+    results = pipe(texts(), batch_size=batch_size, **options)
     for entities in track(results, "Recognising", total=total, console=messages):
         yield waiting.popleft(), entities
 
@@ -123,11 +144,22 @@ def metrics_table(metrics: SpanMetrics, title: str) -> Table:
     return table
 
 
+def partial_path(path: Path) -> Path:
+    """The name that [`whole_file`] writes under until the file is whole."""
+    target = path.resolve()
+    return target.with_name(f"{target.name}.partial")
+
+
 @contextmanager
-def whole_file(path: Path) -> Iterator[TextIO]:
+def whole_file(path: Path, keep: int = 0) -> Iterator[TextIO]:
     """Write a file under its name with `.partial` added, and give it its own name only once it is whole.
 
-    What is no file, such as a pipe or a device, is written to as it is.
+    Each line is on its way to the disk before the next is written, so that a killed program leaves whole lines. What
+    is no file, such as a pipe or a device, is written to as it is.
+
+    Args:
+        path (`Path`): The file.
+        keep (`int`, *optional*, defaults to 0): The bytes that stay of what an earlier run left under the other name.
 
     Raises:
         InputError: If it cannot be written.
@@ -136,12 +168,14 @@ def whole_file(path: Path) -> Iterator[TextIO]:
     if target.is_dir():
         raise InputError(f"cannot write {path}: it is a folder; name a file.")
     is_stream = target.exists() and not stat.S_ISREG(target.stat().st_mode)
-    partial = target if is_stream else target.with_name(f"{target.name}.partial")
+    partial = target if is_stream else partial_path(path)
     try:
-        file = partial.open("w", encoding="utf-8")
+        file = partial.open("a" if keep else "w", buffering=1, encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}.") from error
     with file:
+        if keep:
+            file.truncate(keep)
         yield file
         if not is_stream:
             file.flush()

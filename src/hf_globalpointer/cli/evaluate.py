@@ -5,19 +5,105 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from ..data import read_examples
-from .common import check_labels, evaluate_examples, load_pipeline, metrics_table
+from ..data import Example, read_examples
+from ..document_counts import count_by_label
+from ..evaluation import Evaluation
+from ..evaluation_report import Comparison, EvaluationReport
+from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
+from ..significance import compare_models
+from .common import InputError, check_labels, load_pipeline, messages, metrics_table, recognise
 
 
 def evaluate(
     model: Annotated[str, typer.Option(help="Checkpoint folder or Hub id.")],
-    data: Annotated[Path, typer.Option(help="Labelled texts (JSON Lines).")],
+    data: Annotated[Path, typer.Option(help="Labelled texts.")],
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for report.md, report.json and report.html, with errors in context.")
+    ] = None,
+    compare: Annotated[
+        str | None, typer.Option(help="Another checkpoint folder or Hub id: test whether the models differ.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Inputs in a batch: texts, or windows of long ones.")] = 32,
 ) -> None:
     """Print strict precision, recall and F1 of a model on labelled texts."""
     examples = list(read_examples(data))
-    pipe = load_pipeline(model)
+    pipes = [_load(name, examples) for name in (model, compare) if name is not None]
+    if report is not None:
+        _make_folder(report)
+    labels = list(dict.fromkeys(label for pipe in pipes for label in pipe.model.config.label2id))
+    evaluations = [_evaluate(pipe, examples, labels, batch_size) for pipe in pipes]
+    evaluation = evaluations[0]
+    comparison = None if compare is None else _compare(compare, evaluation, evaluations[1])
+
+    console = Console()
+    console.print(metrics_table(evaluation.types.metrics, str(data)))
+    console.print(_groups_table(evaluation))
+    if comparison is not None:
+        console.print(_comparison_table(comparison))
+    if report is not None:
+        EvaluationReport(model, str(data), evaluation, comparison).save(report)
+        messages.print(f"The report is in {report}.", markup=False, highlight=False)
+
+
+def _load(name: str, examples: list[Example]) -> GlobalPointerNerPipeline:
+    pipe = load_pipeline(name)
     check_labels(examples, pipe.model.config.label2id, "the model's labels")
-    metrics = evaluate_examples(pipe, examples, batch_size)
-    Console().print(metrics_table(metrics, str(data)))
+    return pipe
+
+
+def _make_folder(folder: Path) -> None:
+    """Fail before the slow work, not after it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}.") from error
+
+
+def _evaluate(
+    pipe: GlobalPointerNerPipeline, examples: list[Example], labels: list[str], batch_size: int
+) -> Evaluation:
+    predictions = [entities for _, entities in recognise(pipe, examples, batch_size, total=len(examples))]
+    return Evaluation.from_predictions(examples, predictions, labels)
+
+
+def _compare(name: str, first: Evaluation, second: Evaluation) -> Comparison:
+    labels = first.labels
+    return Comparison(name, compare_models(count_by_label(first.texts, labels), count_by_label(second.texts, labels)))
+
+
+def _groups_table(evaluation: Evaluation) -> Table:
+    """Precision, recall and F1 by length and density, and where less must be right."""
+    errors = evaluation.errors
+    sections = {
+        "length {}": evaluation.lengths.metrics.per_type,
+        "longest {}": evaluation.longest.metrics.per_type,
+        "density {}": evaluation.densities.metrics.per_type,
+        "{} only": {"boundaries": errors.boundaries, "types": errors.labels},
+    }
+    table = Table()
+    table.add_column("group")
+    for name in ("precision", "recall", "F1", "gold", "predicted", "correct"):
+        table.add_column(name, justify="right")
+    for title, groups in sections.items():
+        for name, counts in groups.items():
+            ratios = (f"{value:.4f}" for value in counts.to_dict().values())
+            table.add_row(title.format(name), *ratios, *map(str, (counts.gold, counts.predicted, counts.correct)))
+        table.add_section()
+    return table
+
+
+def _comparison_table(comparison: Comparison) -> Table:
+    """The scores of both models, and how sure their difference is."""
+    table = Table(title=Text(f"Compared with {comparison.other}"))
+    table.add_column("score")
+    for name in ("this", "other", "difference", "95 % interval", "p"):
+        table.add_column(name, justify="right")
+    for name, difference in comparison.differences.items():
+        values = (f"{value:.4f}" for value in (difference.first, difference.second))
+        low, high = difference.interval
+        interval = f"{low:+.4f} {high:+.4f}"
+        table.add_row(name, *values, f"{difference.value:+.4f}", interval, f"{difference.p_value:.4f}")
+    return table

@@ -2,16 +2,29 @@
 
 import json
 import sys
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, nullcontext
+from enum import StrEnum
+from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TextIO
 
 import typer
 
 from ..data import Example, read_examples
-from ..modeling.span_decoding import PredictedEntity
-from .common import InputError, load_pipeline, recognise, whole_file
+from ..modeling.pipeline_global_pointer_ner import BATCHES_AT_ONCE
+from ..modeling.span_decoding import CharSpan, PredictedEntity, entities_of
+from ..visualization import HtmlFragment, render, stream_page
+from .common import InputError, load_pipeline, recognise, say, whole_file
+from .resuming import ResumableFile, Written, interruptible
+
+
+class Overlap(StrEnum):
+    """Which entities may go together."""
+
+    nested = "nested"
+    flat = "flat"
+    no_crossing = "no_crossing"
 
 
 def predict(
@@ -21,26 +34,135 @@ def predict(
         Path | None, typer.Option(help="Texts to recognise: JSON Lines (.jsonl), or one text a line (.txt).")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="File to write; standard output by default. FILE.partial until it is whole.")
+        Path | None,
+        typer.Option(
+            help="File to write, or to replace; standard output by default. It is FILE.partial until it is whole."
+        ),
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Page to write besides, or to replace, that shows the entities in their texts.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a run with the same --input and --output was interrupted.")
+    ] = False,
     threshold: Annotated[
-        float | None, typer.Option(help="Probability above which a span is an entity, instead of the model's own.")
+        list[str] | None,
+        typer.Option(
+            metavar="[LABEL=]NUMBER",
+            help="Probability above which a span is an entity, instead of the model's own; of one label, as in "
+            "person=0.7, or of all others. May be repeated.",
+        ),
+    ] = None,
+    overlap: Annotated[
+        Overlap,
+        typer.Option(
+            help="Entities that may go together: all; those that lie apart; those that lie apart or one within the "
+            "other. The higher score wins."
+        ),
+    ] = Overlap.nested,
+    top_k: Annotated[
+        int | None, typer.Option(min=1, help="Keep no more than this many entities of a text, the highest scores.")
+    ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(min=0, help="Tokens that neighbouring windows of a long text share; else a quarter of a window."),
+    ] = None,
+    word_aligned: Annotated[
+        bool | None,
+        typer.Option(
+            "--word-aligned/--no-word-aligned",
+            help="Whether entities begin and end where words do; else as the model was trained.",
+            show_default=False,
+        ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Inputs in a batch: texts, or windows of long ones.")] = 32,
 ) -> None:
-    """Write the entities of texts as JSON Lines."""
+    """Write the entities of texts as JSON Lines.
+
+    What is done when it is interrupted, as by Ctrl-C, stays in FILE.partial; the same command with --resume goes on
+    from there, and FILE comes out as it would have without the interruption.
+    """
     if bool(texts) == bool(input):
         raise InputError("give either texts or --input FILE.")
-    if threshold is not None and not 0 < threshold < 1:
-        raise InputError(f"--threshold must be between 0 and 1, got {threshold}.")
-    examples: Iterable[Example] = read_examples(input, labelled=False) if input else map(Example, texts or [])
-    pipe = load_pipeline(model)
-    with whole_file(output) if output else nullcontext(sys.stdout) as file:
-        for example, entities in recognise(pipe, examples, batch_size, threshold=threshold):
-            file.write(_json_line(_record(example, entities), file.encoding))
+    if resume and not (input and output):
+        raise InputError("--resume needs --input and --output.")
+    thresholds = _parse_thresholds(threshold or [])
+    options: dict[str, Any] = {"overlap": overlap, "top_k": top_k, "stride": stride, "word_aligned": word_aligned}
+    file = ResumableFile(output, {"model": model, "threshold": thresholds, **options}) if output else None
+    how = "; the same command with --resume goes on from here" if input and output else ""
+    with interruptible(f"hf-globalpointer: interrupted{how}."):
+        written = Written()
+        if file and file.is_begun:
+            if not (input and resume):
+                raise InputError(
+                    f"{file.partial} holds what an interrupted run left; go on from there with --resume, or remove it "
+                    "to start anew."
+                )
+            records = (_record(example, []) for example in read_examples(input, labelled=False))
+            written = file.check(records, input, batch_size * BATCHES_AT_ONCE)
+            say(f"Going on after {written.lines} lines of {file.partial}.")
+        elif resume and output and output.is_file():
+            say(f"{output} is whole; to write it anew, leave out --resume.")
+            return
+
+        pipe = load_pipeline(model)
+        labels = list(pipe.model.config.label2id)
+        options["threshold"] = _thresholds_of(labels, thresholds)
+        try:
+            pipe("", **options)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+
+        examples = read_examples(input, labelled=False) if input else map(Example, texts or [])
+        found = recognise(pipe, islice(examples, written.lines, None), batch_size, **options)
+        with closing(found), file.open(written.size) if file else nullcontext(sys.stdout) as lines:
+            new = _write((_record(*result) for result in found), lines)
+            if html:
+                old = map(json.loads, islice(file.lines(), written.lines)) if file else ()
+                _write_page(html, chain(old, new), labels, f"Entities of {input.name}" if input else "Entities")
+            for _ in new:
+                pass
 
 
-def _json_line(record: dict[str, object], encoding: str) -> str:
+def _parse_thresholds(given: Iterable[str]) -> dict[str, float]:
+    """Thresholds by label; that of "" is for all others."""
+    thresholds = {}
+    for value in given:
+        label, _, number = value.rpartition("=")
+        try:
+            thresholds[label] = float(number)
+        except ValueError:
+            raise InputError(f"--threshold must be a number, or LABEL=number, got {value}.") from None
+        if not 0 < thresholds[label] < 1:
+            raise InputError(f"--threshold must be between 0 and 1, got {value}.")
+    return thresholds
+
+
+def _thresholds_of(labels: Iterable[str], thresholds: dict[str, float]) -> dict[str, float]:
+    """Thresholds by label, with that of "" for each label without one of its own."""
+    others = dict.fromkeys(labels, thresholds[""]) if "" in thresholds else {}
+    return others | {label: number for label, number in thresholds.items() if label}
+
+
+def _write(records: Iterable[dict[str, Any]], file: TextIO) -> Iterator[dict[str, Any]]:
+    """Yield each record once its line is written."""
+    for record in records:
+        file.write(_json_line(record, file.encoding))
+        yield record
+
+
+def _write_page(path: Path, records: Iterable[dict[str, Any]], labels: Sequence[str], title: str) -> None:
+    """Write an HTML page of records as they come."""
+    with whole_file(path) as page:
+        page.writelines(stream_page((_render(record, labels) for record in records), title))
+
+
+def _render(record: dict[str, Any], labels: Sequence[str]) -> HtmlFragment:
+    spans = [CharSpan(e["start"], e["end"], e["label"], e["score"]) for e in record["entities"]]
+    return render(record["text"], entities_of(record["text"], spans), labels)
+
+
+def _json_line(record: dict[str, Any], encoding: str) -> str:
     """A line of JSON, escaped where the encoding cannot hold a character of it, such as a lone surrogate."""
     line = json.dumps(record, ensure_ascii=False)
     try:
@@ -50,7 +172,7 @@ def _json_line(record: dict[str, object], encoding: str) -> str:
     return line + "\n"
 
 
-def _record(example: Example, entities: Iterable[PredictedEntity]) -> dict[str, object]:
+def _record(example: Example, entities: Iterable[PredictedEntity]) -> dict[str, Any]:
     """The package's own data format, with a score for each entity."""
     found = [
         {"start": e["start"], "end": e["end"], "label": e["entity_group"], "score": round(e["score"], 6)}

@@ -5,23 +5,37 @@ import math
 import shutil
 from enum import StrEnum
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import torch
 import transformers
 import typer
 from rich.console import Console
-from transformers import AutoTokenizer, EarlyStoppingCallback, Trainer, TrainingArguments
+from transformers import AutoConfig, AutoTokenizer, EarlyStoppingCallback, PreTrainedModel, Trainer, TrainingArguments
 
 from ..data import DataCollatorForGlobalPointer, DataError, Example, encode_examples, read_examples
 from ..metrics import ComputeSpanMetrics, SpanMetrics
-from ..modeling.modeling_global_pointer import BertForEfficientGlobalPointer, BertForGlobalPointer
+from ..model_card import GlobalPointerModelCard, ModelCardCallback
+from ..modeling.modeling_global_pointer import (
+    BertForEfficientGlobalPointer,
+    BertForGlobalPointer,
+    EncoderForEfficientGlobalPointer,
+    EncoderForGlobalPointer,
+)
 from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 from ..modeling.token_windows import max_tokens
 from ..optimization import parameter_groups
 from ..registration import TASK
-from .common import InputError, check_labels, evaluate_examples, loading, messages, metrics_table, whole_file
+from .common import (
+    InputError,
+    check_labels,
+    check_output_folder,
+    evaluate_examples,
+    loading,
+    messages,
+    metrics_table,
+    whole_file,
+)
 
 
 class Head(StrEnum):
@@ -31,15 +45,16 @@ class Head(StrEnum):
     full = "full"
 
 
-MODEL_CLASSES = {Head.efficient: BertForEfficientGlobalPointer, Head.full: BertForGlobalPointer}
+BERT_MODELS = {Head.efficient: BertForEfficientGlobalPointer, Head.full: BertForGlobalPointer}
+ENCODER_MODELS = {Head.efficient: EncoderForEfficientGlobalPointer, Head.full: EncoderForGlobalPointer}
 
 
 def train(
-    encoder: Annotated[str, typer.Option(help="Pretrained BERT encoder: folder or Hub id.")],
-    train: Annotated[Path, typer.Option(help="Training examples (JSON Lines).")],
-    dev: Annotated[Path, typer.Option(help="Examples to choose the best epoch by (JSON Lines).")],
+    encoder: Annotated[str, typer.Option(help="Pretrained encoder, of any kind: folder or Hub id.")],
+    train: Annotated[Path, typer.Option(help="Training examples.")],
+    dev: Annotated[Path, typer.Option(help="Examples to choose the best epoch by.")],
     output: Annotated[Path, typer.Option(help="Folder for the checkpoint; must not exist, or be empty.")],
-    test: Annotated[Path | None, typer.Option(help="Examples for a final test (JSON Lines).")] = None,
+    test: Annotated[Path | None, typer.Option(help="Examples for a final test.")] = None,
     model: Annotated[Head, typer.Option(help="Efficient GlobalPointer, or full GlobalPointer.")] = Head.efficient,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training examples.")] = 10,
     encoder_lr: Annotated[float, typer.Option(help="Peak learning rate of the encoder.")] = 5e-5,
@@ -48,27 +63,60 @@ def train(
     patience: Annotated[
         int | None, typer.Option(min=1, help="Stop after this many epochs without a better dev F1.")
     ] = None,
+    word_aligned: Annotated[
+        bool, typer.Option("--word-aligned", help="Learn and predict only entities that begin and end where words do.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of initialisation, order and dropout.")] = 42,
+    model_id: Annotated[
+        str | None, typer.Option(help="Hub id that the model will have, for its card; else the name of the folder.")
+    ] = None,
+    dataset_name: Annotated[
+        str | None, typer.Option(help="Name or Hub id of the data, for the card; else that of the training file.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Language of the texts, for the card: ISO 639 code, such as en.")
+    ] = None,
+    license: Annotated[
+        str | None, typer.Option(help="Licence of the model, for the card, as the Hub spells it, such as apache-2.0.")
+    ] = None,
 ) -> None:
-    """Fine-tune an encoder, keep the epoch with the best dev F1, and write checkpoint and metrics.json."""
+    """Fine-tune an encoder, keep the epoch with the best dev F1, and write checkpoint, model card and metrics.json."""
     for option, rate in (("--encoder-lr", encoder_lr), ("--head-lr", head_lr)):
         if not 0 < rate < math.inf:
             raise InputError(f"{option} must be greater than 0, got {rate}.")
+    if model_id is not None and "/" not in model_id:
+        raise InputError(f"--model-id must be a Hub id, such as org/name, got {model_id}.")
     splits, labels = _read_splits(train, dev, test)
-    _check_output(output)
+    check_output_folder(output)
 
     transformers.set_seed(seed)
     with loading("encoder", encoder):
         tokenizer = AutoTokenizer.from_pretrained(encoder)
-        network = MODEL_CLASSES[model].from_pretrained(encoder, labels=labels)
+        network = _new_model(encoder, model, labels, word_aligned)
 
     label2id = network.config.label2id
     features, reports = {}, {}
     for name, examples in splits.items():
         features[name], reports[name] = encode_examples(
-            examples, tokenizer, label2id, max_tokens(tokenizer, network.config)
+            examples,
+            tokenizer,
+            label2id,
+            max_tokens(tokenizer, network.max_positions()),
+            word_aligned=word_aligned,
         )
         messages.print(f"{name}: {len(examples)} examples, {reports[name].summary()}", markup=False, highlight=False)
+
+    try:
+        card = GlobalPointerModelCard.from_model(
+            network,
+            model_id or output.resolve().name,
+            dataset_name or train.stem,
+            data={name: (splits[name], reports[name]) for name in splits},
+            language=language,
+            license=license,
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
     settings = {
         "encoder": encoder,
@@ -78,6 +126,7 @@ def train(
         "head_lr": head_lr,
         "batch_size": batch_size,
         "patience": patience,
+        "word_aligned": word_aligned,
         "seed": seed,
     }
     checkpoints = output / "checkpoints"
@@ -90,7 +139,7 @@ def train(
         compute_metrics=ComputeSpanMetrics(
             network.config.id2label, missed=reports["dev"].unaligned_counts, per_type=False
         ),
-        callbacks=[EarlyStoppingCallback(patience)] if patience else None,
+        callbacks=[ModelCardCallback(card), *([EarlyStoppingCallback(patience)] if patience else [])],
         optimizers=(torch.optim.AdamW(parameter_groups(network, encoder_lr, head_lr)), None),
     )
     trainer.train()
@@ -98,12 +147,15 @@ def train(
     pipe = GlobalPointerNerPipeline(model=trainer.model, tokenizer=tokenizer, task=TASK)
     results = {name: evaluate_examples(pipe, splits[name], 2 * batch_size) for name in splits if name != "train"}
     pipe.save_pretrained(output)
+    card.scores = {name: metrics.to_dict() for name, metrics in results.items()}
+    card.hyperparameters |= {"learning_rate": f"{encoder_lr:g} (encoder), {head_lr:g} (head)", "patience": patience}
+    card.save(output)
     unaligned = {name: len(report.unaligned) for name, report in reports.items()}
     _write_metrics(output / "metrics.json", results, settings, unaligned, trainer)
     shutil.rmtree(checkpoints)
     for name, metrics in results.items():
         Console().print(metrics_table(metrics, name))
-    messages.print(f"Checkpoint and metrics.json are in {output}.", markup=False, highlight=False)
+    messages.print(f"Checkpoint, model card and metrics.json are in {output}.", markup=False, highlight=False)
 
 
 def _read_splits(train: Path, dev: Path, test: Path | None) -> tuple[dict[str, list[Example]], list[str]]:
@@ -118,16 +170,11 @@ def _read_splits(train: Path, dev: Path, test: Path | None) -> tuple[dict[str, l
     return splits, labels
 
 
-def _check_output(output: Path) -> None:
-    """Fail before training, not after it."""
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InputError(f"{output} exists and is not an empty folder; choose another --output or remove it.")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=output):
-            pass
-    except OSError as error:
-        raise InputError(f"cannot write to {output}: {error.strerror}.") from error
+def _new_model(encoder: str, head: Head, labels: list[str], word_aligned: bool) -> PreTrainedModel:
+    """A model with BERT's own class where the encoder is a BERT, and the class for any encoder otherwise."""
+    if AutoConfig.from_pretrained(encoder).model_type == "bert":
+        return BERT_MODELS[head].from_pretrained(encoder, labels=labels, word_aligned=word_aligned)
+    return ENCODER_MODELS[head].from_encoder_pretrained(encoder, labels=labels, word_aligned=word_aligned)
 
 
 def _training_arguments(

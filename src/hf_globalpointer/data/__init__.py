@@ -2,17 +2,22 @@
 
 from .alignment import AlignmentReport, UnalignedEntity, encode_examples
 from .collator import DataCollatorForGlobalPointer
-from .readers import read_examples
+from .readers import read_dataset, read_examples
+from .report import DataReport
 from .schema import DataError, Entity, Example
+from .writers import write_examples
 
 
 __all__ = [
     "AlignmentReport",
     "DataCollatorForGlobalPointer",
     "DataError",
+    "DataReport",
     "Entity",
     "Example",
     "UnalignedEntity",
     "encode_examples",
+    "read_dataset",
     "read_examples",
+    "write_examples",
 ]

@@ -2,50 +2,103 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from itertools import compress
+from typing import Any, Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from ..modeling.token_windows import TokenWindow, max_tokens, token_windows
+from ..modeling.token_windows import TokenWindow, max_tokens, token_windows, word_boundaries
 from .schema import DataError, Entity, Example
+
+
+OnUnaligned = Literal["drop", "expand", "error"]
+Integers = NDArray[np.int64]
+# Examples that are tokenised in one call: enough for arrays to pay, and so few that most of what is made on the way is
+# gone before the garbage collector takes it for something that stays.
+_EXAMPLES_AT_ONCE = 100
+_NO_KEY = np.iinfo(np.int64).max
+_NO_TOKEN = "begins or ends where no token does"
+_CUT = "is cut by every window"
 
 
 @dataclass(frozen=True)
 class UnalignedEntity:
-    """An entity that no sequence of whole tokens spells, and why."""
+    """An entity that no sequence of whole tokens spells, and why.
+
+    Args:
+        example (`Example`): Where it is.
+        entity (`Entity`): The entity.
+        reason (`str`): Why it does not align.
+        expanded (`Entity`, *optional*): What the label stands for instead; without it, the entity was dropped.
+        merged (`bool`, *optional*, defaults to `False`):
+            Whether that is another entity too, so that one label stands for both.
+    """
 
     example: Example
     entity: Entity
     reason: str
+    expanded: Entity | None = None
+    merged: bool = False
 
     def __str__(self) -> str:
-        entity = self.entity
-        text = self.example.text[entity.start : entity.end]
-        return f"{self.example.name}: {text!r} ({entity.label}, {entity.start}-{entity.end}) {self.reason}"
+        text = f"{self.example.name}: {_quoted(self.example, self.entity)} {self.reason}"
+        if self.expanded is None:
+            return text
+        also = ", which is labelled already" if self.merged else ""
+        return f"{text}; expanded to {_quoted(self.example, self.expanded)}{also}"
 
 
 @dataclass
 class AlignmentReport:
-    """How many entities became labels, and which did not.
+    """How many entities became labels, and which did not, or not as they are.
 
     Args:
         num_entities (`int`): Distinct entities seen.
-        unaligned (`list[UnalignedEntity]`): Those that no label stands for.
+        unaligned (`list[UnalignedEntity]`): Those that no label stands for exactly: dropped or expanded.
     """
 
     num_entities: int = 0
     unaligned: list[UnalignedEntity] = field(default_factory=list)
 
     @property
+    def num_aligned(self) -> int:
+        """The number of entities that a label stands for exactly."""
+        return self.num_entities - len(self.unaligned)
+
+    @property
+    def expanded(self) -> list[UnalignedEntity]:
+        """The entities whose label stands for more characters, or fewer blanks, than they have."""
+        return [item for item in self.unaligned if item.expanded is not None]
+
+    @property
+    def dropped(self) -> list[UnalignedEntity]:
+        """The entities that no label stands for."""
+        return [item for item in self.unaligned if item.expanded is None]
+
+    @property
     def unaligned_counts(self) -> Counter[str]:
-        """The number of unaligned entities of each label."""
+        """The number of unaligned entities of each label: those that a model cannot find, for `ComputeSpanMetrics`.
+
+        Raises:
+            ValueError: If entities were expanded. A model that predicts such a label would be counted right, though
+                it gives other characters than the entity has, so the labels are not fit for scores.
+        """
+        if self.expanded:
+            raise ValueError(
+                f"{len(self.expanded)} labels stand for expanded entities, and scores on them would be too good; "
+                'encode the examples that scores are computed on with `on_unaligned="drop"`.'
+            )
         return Counter(item.entity.label for item in self.unaligned)
 
     def summary(self, limit: int = 5) -> str:
         """One line with the counts, then up to `limit` of the unaligned entities, a line each."""
-        aligned = self.num_entities - len(self.unaligned)
-        lines = [f"{aligned} of {self.num_entities} entities aligned with the tokens."]
+        counts = {"expanded": len(self.expanded), "dropped": len(self.dropped)}
+        others = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        first = f"{self.num_aligned} of {self.num_entities} entities aligned with the tokens"
+        lines = [f"{first}; {others}." if others else f"{first}."]
         lines += [f"  not aligned: {item}" for item in self.unaligned[:limit]]
         if len(self.unaligned) > limit:
             lines.append(f"  ... and {len(self.unaligned) - limit} more")
@@ -58,6 +111,8 @@ def encode_examples(
     label2id: dict[str, int],
     max_length: int | None = None,
     stride: int | None = None,
+    word_aligned: bool = False,
+    on_unaligned: OnUnaligned = "drop",
 ) -> tuple[list[dict[str, Any]], AlignmentReport]:
     """Tokenise examples into features for training and evaluation, one for each window of a text.
 
@@ -68,62 +123,172 @@ def encode_examples(
         max_length (`int`, *optional*, defaults to the tokenizer's `model_max_length`):
             The longest window in tokens; longer texts are cut into overlapping ones.
         stride (`int`, *optional*, defaults to a quarter of `max_length`): The tokens that neighbouring windows share.
+        word_aligned (`bool`, *optional*, defaults to `False`):
+            Whether only spans that begin and end where words do take part; as in the model's configuration.
+        on_unaligned (`str`, *optional*, defaults to `"drop"`):
+            What becomes of an entity that no sequence of whole tokens spells: `"drop"`, it has no label; `"expand"`,
+            for training, its label is the smallest span of whole tokens that covers every token it touches (two that
+            then coincide and have one type count once); `"error"`. One that no window holds whole is dropped in any
+            case but the last. All are in the report.
 
     Returns:
         The features, each with `input_ids`, `attention_mask`, ..., `span_token_mask` and `labels`, a list of
         [type, first token, last token]; and the report.
 
     Raises:
-        DataError: If an entity's label is not in `label2id`.
+        DataError: If an entity's label is not in `label2id`, or, with `on_unaligned="error"`, one does not align.
+        ValueError: If `on_unaligned` is none of the three.
     """
+    if on_unaligned not in get_args(OnUnaligned):
+        raise ValueError(f"`on_unaligned` must be one of {', '.join(get_args(OnUnaligned))}, got {on_unaligned!r}.")
     examples = list(examples)
+    features: list[dict[str, Any]] = []
+    report = AlignmentReport()
     if not examples:
-        return [], AlignmentReport()
+        return features, report
     max_length = max_tokens(tokenizer) if max_length is None else max_length
-    windows_of: list[list[TokenWindow]] = [[] for _ in examples]
-    for window in token_windows(tokenizer, [example.text for example in examples], max_length, stride):
-        windows_of[window.sample].append(window)
-    features, report = [], AlignmentReport()
-    for example, windows in zip(examples, windows_of, strict=True):
-        labels = _align(example, windows, label2id, report)
+    for begin in range(0, len(examples), _EXAMPLES_AT_ONCE):
+        some = examples[begin : begin + _EXAMPLES_AT_ONCE]
+        texts = [example.text for example in some]
+        boundaries = [word_boundaries(text) for text in texts] if word_aligned else None
+        windows = token_windows(tokenizer, texts, max_length, stride, boundaries)
+        labels = _align(some, windows, label2id, on_unaligned, report)
         for window, rows in zip(windows, labels, strict=True):
             features.append({**window.inputs, "span_token_mask": window.span_token_mask.tolist(), "labels": rows})
     return features, report
 
 
+# An entity in a batch of texts: sample, start, end, label. Plain tuples are quick to make, hash and compare.
+_Span = tuple[int, int, int, str]
+
+
 def _align(
-    example: Example, windows: Sequence[TokenWindow], label2id: dict[str, int], report: AlignmentReport
+    examples: Sequence[Example],
+    windows: Sequence[TokenWindow],
+    label2id: dict[str, int],
+    on_unaligned: OnUnaligned,
+    report: AlignmentReport,
 ) -> list[list[list[int]]]:
-    """The label rows of each window of one example; what aligns with none goes into the report."""
-    bounds = [_token_bounds(window) for window in windows]
+    """The label rows of each window; what aligns with none goes into the report."""
     labels: list[list[list[int]]] = [[] for _ in windows]
-    for entity in sorted(set(example.entities)):
-        if entity.label not in label2id:
+    spans = [span for sample, example in enumerate(examples) for span in _spans(sample, example, label2id)]
+    if not spans:
+        return labels
+    finder = _TokenFinder(windows, max(len(example.text) for example in examples))
+
+    def label(spans: Sequence[_Span]) -> NDArray[np.bool_]:
+        """Add a row for each span to each window that holds it, and tell which spans have one: `(len(spans),)`."""
+        number, window, tokens = finder.find(spans)
+        types = np.array([label2id[label] for *_, label in spans])
+        for index, row in zip(window.tolist(), np.column_stack([types[number], tokens]).tolist(), strict=True):
+            labels[index].append(row)
+        return np.bincount(number, minlength=len(spans)) > 0
+
+    aligned = label(spans)
+    report.num_entities += len(spans)
+    if aligned.all():
+        return labels
+    labelled = set(compress(spans, aligned))
+    for span in compress(spans, ~aligned):
+        item = UnalignedEntity(examples[span[0]], Entity(*span[1:]), _CUT if finder.has_bounds(span) else _NO_TOKEN)
+        if on_unaligned == "error":
             raise DataError(
-                f"{example.name}: label {entity.label!r} is none of the model's labels "
-                f"({', '.join(label2id)}); correct it, or train with examples of it."
+                f"{item}; correct its start and end, take longer windows or a longer stride if it is cut, or choose "
+                '`on_unaligned="drop"` or `"expand"`.'
             )
-        report.num_entities += 1
-        aligned = False
-        for (first_at, last_at), rows in zip(bounds, labels, strict=True):
-            if entity.start in first_at and entity.end in last_at:
-                rows.append([label2id[entity.label], first_at[entity.start], last_at[entity.end]])
-                aligned = True
-        if not aligned:
-            starts = any(entity.start in first_at for first_at, _ in bounds)
-            ends = any(entity.end in last_at for _, last_at in bounds)
-            reason = "is cut by every window" if starts and ends else "begins or ends where no token does"
-            report.unaligned.append(UnalignedEntity(example, entity, reason))
+        if on_unaligned == "expand" and (wider := finder.expanded(span)):
+            if wider in labelled or label([wider]).any():
+                item = replace(item, expanded=Entity(*wider[1:]), merged=wider in labelled)
+                labelled.add(wider)
+            else:
+                item = replace(item, reason=_CUT)
+        report.unaligned.append(item)
     return labels
 
 
-def _token_bounds(window: TokenWindow) -> tuple[dict[int, int], dict[int, int]]:
-    """The first token that starts, and the last that ends, at each character where one does.
+def _spans(sample: int, example: Example, label2id: dict[str, int]) -> list[_Span]:
+    """The distinct entities of an example, in order."""
+    spans = sorted({(sample, entity.start, entity.end, entity.label) for entity in example.entities})
+    for *_, label in spans:
+        if label not in label2id:
+            raise DataError(
+                f"{example.name}: label {label!r} is none of the model's labels "
+                f"({', '.join(label2id)}); correct it, or train with examples of it."
+            )
+    return spans
 
-    One character may be several tokens, all with its offsets: the entity takes them all in.
+
+class _TokenFinder:
+    """Finds the tokens of spans in many windows at once.
+
+    One character may be several tokens, all with its offsets: a span takes them all in, from the first to the last.
+
+    Args:
+        windows (`Sequence[TokenWindow]`): The windows of a batch of texts, in order.
+        longest (`int`): The characters of the longest text.
     """
-    tokens = window.span_token_mask.nonzero()[0].tolist()
-    offsets = window.offsets.tolist()
-    first_at = {offsets[token][0]: token for token in reversed(tokens)}
-    last_at = {offsets[token][1]: token for token in tokens}
-    return first_at, last_at
+
+    def __init__(self, windows: Sequence[TokenWindow], longest: int) -> None:
+        # The windows of sample s are those from number [s] to number [s + 1].
+        samples = [window.sample for window in windows]
+        self._windows = np.searchsorted(samples, np.arange(samples[-1] + 2))
+        lengths = [len(window.offsets) for window in windows]
+        self._begin = np.cumsum([0, *lengths])
+        self._offsets = np.concatenate([window.offsets for window in windows])
+        masks = np.concatenate([window.span_token_mask for window in windows], axis=-1) == 1
+        self._may_begin, self._may_end = np.broadcast_to(masks, (2, len(self._offsets)))
+        # Window and character in one number; a stable sort leaves the tokens of one character in their order.
+        self._width = longest + 1
+        keys = np.repeat(np.arange(len(windows)) * self._width, lengths)[:, None] + self._offsets
+        self._starting, self._ending = (mask.nonzero()[0] for mask in (self._may_begin, self._may_end))
+        self._starting = self._starting[keys[self._starting, 0].argsort(kind="stable")]
+        self._ending = self._ending[keys[self._ending, 1].argsort(kind="stable")]
+        # The key at the end is that of no span.
+        self._starts = np.append(keys[self._starting, 0], _NO_KEY)
+        self._ends = np.append(keys[self._ending, 1], _NO_KEY)
+
+    def find(self, spans: Sequence[_Span]) -> tuple[Integers, Integers, Integers]:
+        """The windows that hold spans: which span `(m,)`, which window `(m,)`, first and last token there `(m, 2)`."""
+        sample, start, end = (np.array(column) for column in list(zip(*spans, strict=True))[:3])
+        # Each span once for each window of its text.
+        counts = np.diff(self._windows)[sample]
+        number = np.repeat(np.arange(len(spans)), counts)
+        window = np.arange(len(number)) + np.repeat(self._windows[sample] - counts.cumsum() + counts, counts)
+        start, end = start[number] + window * self._width, end[number] + window * self._width
+        first = self._starts.searchsorted(start, side="left")
+        last = self._ends.searchsorted(end, side="right") - 1
+        held = (self._starts[first] == start) & (self._ends[last] == end)
+        tokens = np.stack([self._starting[first[held]], self._ending[last[held]]], axis=1)
+        return number[held], window[held], tokens - self._begin[window[held], None]
+
+    def has_bounds(self, span: _Span) -> bool:
+        """Whether a token begins where a span does and one ends where it does, in whatever windows."""
+        sample, start, end, _ = span
+        keys = np.arange(self._windows[sample], self._windows[sample + 1]) * self._width
+        return _any_in(keys + start, self._starts) and _any_in(keys + end, self._ends)
+
+    def expanded(self, span: _Span) -> _Span | None:
+        """The smallest span of whole tokens that covers every token a span touches; None where it touches none.
+
+        It is found in all windows of the text together, so that no span ends where a window happens to.
+        """
+        sample, start, end, label = span
+        part = slice(*self._begin[self._windows[sample : sample + 2]])
+        starts, ends = self._offsets[part].T
+        touched = (starts < ends) & (starts < end) & (ends > start)
+        if not touched.any():
+            return None
+        before = starts[self._may_begin[part] & (starts <= starts[touched].min())]
+        after = ends[self._may_end[part] & (ends >= ends[touched].max())]
+        if not before.size or not after.size:
+            return None
+        return sample, int(before.max()), int(after.min()), label
+
+
+def _any_in(keys: Integers, ordered: Integers) -> bool:
+    """Whether any key is among these, which are in order and end with a key above all others."""
+    return bool((ordered[ordered.searchsorted(keys)] == keys).any())
+
+
+def _quoted(example: Example, entity: Entity) -> str:
+    return f"{example.text[entity.start : entity.end]!r} ({entity.label}, {entity.start}-{entity.end})"

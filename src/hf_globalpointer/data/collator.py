@@ -13,11 +13,12 @@ from ..modeling.span_reductions import PADDING
 
 @dataclass
 class DataCollatorForGlobalPointer:
-    """Pad features into a batch with `labels` `(B, M, 3)`, padded with -100, and `span_token_mask` `(B, n)`.
+    """Pad features into a batch with `labels` `(B, M, 3)`, padded with -100, and `span_token_mask`.
 
     Each feature holds what the tokenizer returned and, for training, `labels`: a list of (type, first token, last
-    token), possibly empty. Without a `span_token_mask` of its own, every token of a feature but the special ones may
-    bound a span.
+    token), possibly empty. Its `span_token_mask` may be one list, of the tokens that may bound a span, or two, of
+    those that may begin and of those that may end one; the batch has `(B, n)` or `(B, 2, n)`. Without one, every token
+    but the special ones may bound a span.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): Pads the features.
@@ -41,20 +42,27 @@ class DataCollatorForGlobalPointer:
         )
         batch["span_token_mask"] = self._pad_masks(features, batch["input_ids"].shape[1])
         if any("labels" in feature for feature in features):
-            batch["labels"] = _pad_labels(features)
+            length = batch["input_ids"].shape[1] if self.tokenizer.padding_side == "left" else None
+            batch["labels"] = _pad_labels(features, length)
         return dict(batch)
 
     def _pad_masks(self, features: list[dict[str, Any]], length: int) -> Tensor:
-        masks = torch.zeros(len(features), length, dtype=torch.long)
-        for row, feature in zip(masks, features, strict=True):
-            mask = feature.get("span_token_mask")
-            if mask is None:
-                # An unknown token is a "special" one to the tokenizer, and may well be part of a name.
-                special = set(self.tokenizer.all_special_ids) - {self.tokenizer.unk_token_id}
-                mask = [token not in special for token in _integers(feature["input_ids"]).tolist()]
-            part = slice(length - len(mask), None) if self.tokenizer.padding_side == "left" else slice(len(mask))
-            row[part] = _integers(mask)
-        return masks
+        masks = [_integers(self._mask(feature)) for feature in features]
+        both = max((2,) if mask.dim() == 2 else () for mask in masks)
+        padded = torch.zeros(len(features), *both, length, dtype=torch.long)
+        for row, mask in zip(padded, masks, strict=True):
+            n = mask.shape[-1]
+            part = slice(length - n, length) if self.tokenizer.padding_side == "left" else slice(n)
+            row[..., part] = mask
+        return padded
+
+    def _mask(self, feature: dict[str, Any]) -> Any:
+        mask = feature.get("span_token_mask")
+        if mask is not None:
+            return mask
+        # An unknown token is a "special" one to the tokenizer, and may well be part of a name.
+        special = set(self.tokenizer.all_special_ids) - {self.tokenizer.unk_token_id}
+        return [token not in special for token in _integers(feature["input_ids"]).tolist()]
 
 
 def _integers(values: Any) -> Tensor:
@@ -62,7 +70,8 @@ def _integers(values: Any) -> Tensor:
     return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, dtype=np.int64))
 
 
-def _pad_labels(features: list[dict[str, Any]]) -> Tensor:
+def _pad_labels(features: list[dict[str, Any]], length: int | None) -> Tensor:
+    """Labels `(B, M, 3)`; with padding on the left, up to `length`, spans move along with their tokens."""
     # At least one row, so that batches without entities gather across processes like all others.
     most = max([1, *(len(feature.get("labels", ())) for feature in features)])
     labels = torch.full((len(features), most, 3), PADDING, dtype=torch.long)
@@ -78,4 +87,6 @@ def _pad_labels(features: list[dict[str, Any]]) -> Tensor:
             )
         if len(rows):
             labels[index, : len(rows)] = _integers(rows)
+            if length is not None:
+                labels[index, : len(rows), 1:] += length - len(feature["input_ids"])
     return labels

@@ -1,46 +1,94 @@
 """Readers of labelled text, one file a format; each yields `Example`s as it reads."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
 
+from ..report import DataReport, OnProblem, refuse
 from ..schema import DataError, Example
+from .brat import read_brat
+from .cluener import read_cluener
+from .cmeee import read_cmeee
+from .conll import read_conll
+from .dataset import read_dataset
+from .doccano import read_doccano
 from .jsonl import read_jsonl
+from .label_studio import read_label_studio
 from .plain import read_plain
+from .sniffing import sniff_format
+from .spert import read_spert
 
 
-FORMATS = {"jsonl": read_jsonl, "text": read_plain}
-_FORMAT_OF_SUFFIX = {".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".txt": "text"}
+__all__ = ["FORMATS", "input_format", "read_dataset", "read_examples"]
+
+# Each takes the path, whether every example must state its entities, and what to do with a problem.
+FORMATS: dict[str, Callable[[Path, bool, OnProblem], Iterator[Example]]] = {
+    "jsonl": read_jsonl,
+    "conll": read_conll,
+    "brat": read_brat,
+    "cluener": read_cluener,
+    "cmeee": read_cmeee,
+    "doccano": read_doccano,
+    "label-studio": read_label_studio,
+    "spert": read_spert,
+    "text": read_plain,
+}
 
 
-def read_examples(path: str | PathLike[str], format: str | None = None, *, labelled: bool = True) -> Iterator[Example]:
-    """Read the examples of a file, one at a time.
-
-    Args:
-        path (`str` or `PathLike`): The file.
-        format (`str`, *optional*): `"jsonl"` (JSON Lines) or `"text"` (one text a line); by default the suffix tells.
-        labelled (`bool`, *optional*, defaults to `True`): Whether every example must state its entities.
-
-    Yields:
-        `Example`: In the order of the file, each with its `source`.
+def input_format(path: str | PathLike[str], format: str | None = None, *, labelled: bool = True) -> str:
+    """The name of the format that `read_examples` with the same arguments reads.
 
     Raises:
-        DataError: If there is no such file, it holds no example, or a line cannot be used; the message names file,
-            line and field.
+        DataError: If there is no such file or format, or none is named and the file looks like none of them.
     """
     path = Path(path)
-    if path.is_dir():
-        raise DataError(f"{path}: a folder; name a file in it.")
     if not path.exists():
         raise DataError(f"{path}: no such file; check the path.")
-    format = format or _FORMAT_OF_SUFFIX.get(path.suffix.lower())
+    format = format or sniff_format(path, labelled)
+    if path.is_dir() and format != "brat":
+        raise DataError(f"{path}: a folder; name a file in it.")
     if format not in FORMATS:
-        raise DataError(f"{path}: unknown format; rename it to .jsonl or .txt, or name one of {', '.join(FORMATS)}.")
-    if labelled and format == "text":
-        raise DataError(f"{path}: plain text has no entities; labelled data must be JSON Lines (.jsonl).")
+        raise DataError(f"{path}: unknown format; name one of {', '.join(FORMATS)}.")
+    return format
+
+
+def read_examples(
+    path: str | PathLike[str],
+    format: str | None = None,
+    *,
+    labelled: bool = True,
+    report: DataReport | None = None,
+) -> Iterator[Example]:
+    """Read the examples of a file, one at a time.
+
+    A file that is malformed is an error, always. An entity that the file states well but a span of characters cannot
+    express, and tags that break their scheme, are problems: they are counted in the report, each with what was done
+    about it, and are errors where there is no report. Nothing else is left out.
+
+    Args:
+        path (`str` or `PathLike`): The file, or a folder of brat's.
+        format (`str`, *optional*): `"jsonl"` (JSON Lines), `"conll"` (columns, one or more layers of tags), `"brat"`,
+            `"cluener"`, `"cmeee"`, `"doccano"`, `"label-studio"`, `"spert"` (also PFN), or `"text"` (one text a
+            line); by default the suffix and the first records tell.
+        labelled (`bool`, *optional*, defaults to `True`): Whether every example must state its entities.
+        report (`DataReport`, *optional*): Counts examples, entities and problems as they are read.
+
+    Yields:
+        `Example`: In the order of the file, each with its `source`. Where the format has tokens, the text is the
+        tokens joined by a blank.
+
+    Raises:
+        DataError: If there is no such file, it holds no example, or a line or record cannot be used; the message names
+            file, line or record, and field.
+    """
+    path = Path(path)
+    format = input_format(path, format, labelled=labelled)
     empty = True
-    for example in FORMATS[format](path, labelled):
+    for example in FORMATS[format](path, labelled, report.add if report else refuse):
         empty = False
+        if report:
+            report.num_examples += 1
+            report.num_entities += len(set(example.entities))
         yield example
     if empty:
-        raise DataError(f"{path}: the file holds no examples.")
+        raise DataError(f"{path}: the {'folder' if path.is_dir() else 'file'} holds no examples.")

@@ -1,6 +1,6 @@
 """Lines of a text file with their numbers, for the readers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..schema import DataError
@@ -13,9 +13,14 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         DataError: At the first line that is not UTF-8.
     """
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                raise DataError(f"{path}:{number}: not UTF-8 ({error}); convert the file to UTF-8.") from error
-            yield number, text
+        yield from decoded_lines(file, path)
+
+
+def decoded_lines(lines: Iterable[bytes], path: Path) -> Iterator[tuple[int, str]]:
+    """As `numbered_lines`, of a file that is open."""
+    for number, line in enumerate(lines, start=1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}:{number}: not UTF-8 ({error}); convert the file to UTF-8.") from error
+        yield number, text

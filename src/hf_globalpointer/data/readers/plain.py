@@ -3,11 +3,20 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..schema import Example
+from ..report import OnProblem
+from ..schema import DataError, Example
 from .lines import numbered_lines
 
 
-def read_plain(path: Path, labelled: bool) -> Iterator[Example]:
-    """Yield each line, a blank one too, as an example without entities."""
+def read_plain(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
+    """Yield each line, a blank one too, as an example without entities.
+
+    Raises:
+        DataError: If the examples must be labelled.
+    """
+    if labelled:
+        raise DataError(
+            f"{path}: plain text has no entities; labelled data must be JSON Lines or another labelled format."
+        )
     for number, line in numbered_lines(path):
         yield Example(line, source=f"{path}:{number}")

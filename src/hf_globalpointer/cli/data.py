@@ -1,0 +1,41 @@
+"""`hf-globalpointer data`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import track
+
+from ..data import DataReport, read_examples, write_examples
+from ..data.readers import FORMATS, input_format
+from ..data.writers import WRITERS, output_format
+from .common import messages
+from .data_check import check
+
+
+data = typer.Typer(name="data", help="Work on labelled texts.", no_args_is_help=True)
+data.command()(check)
+
+
+@data.command()
+def convert(
+    input: Annotated[Path, typer.Argument(help="Labelled texts: a file, or a folder of brat's.")],
+    output: Annotated[
+        Path, typer.Argument(help="File to write, or folder for brat. OUTPUT.partial until it is whole.")
+    ],
+    source: Annotated[
+        str | None, typer.Option("--from", help=f"Format of INPUT: {', '.join(FORMATS)}; else found out.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--to", help=f"Format of OUTPUT: {', '.join(WRITERS)}; else as its suffix tells.")
+    ] = None,
+) -> None:
+    """Convert labelled texts from one format to another, and tell what could not be kept exactly."""
+    target = output_format(output, target)
+    source = input_format(input, source)
+    report = DataReport()
+    examples = read_examples(input, source, report=report)
+    write_examples(track(examples, f"From {source} to {target}", console=messages), output, target, report=report)
+    messages.print(
+        f"{input} ({source}) to {output} ({target}): {report.summary()}", markup=False, highlight=False, soft_wrap=True
+    )

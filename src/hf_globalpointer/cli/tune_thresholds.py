@@ -1,0 +1,135 @@
+"""`hf-globalpointer tune-thresholds`."""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..data import read_examples
+from ..metrics import SpanMetrics
+from ..thresholds import FLOOR, Curve, best_thresholds, collect_candidates, plot_curves, precision_recall_curve
+from .common import InputError, check_labels, evaluate_examples, load_pipeline, messages, whole_file
+
+
+class Objective(StrEnum):
+    """What is to be highest."""
+
+    micro = "micro"
+    label = "label"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """Thresholds, and the metrics they give."""
+
+    thresholds: dict[str, float]
+    metrics: SpanMetrics
+
+    def to_dict(self) -> dict[str, dict[str, float]]:
+        """Both, with flat metrics."""
+        return {"thresholds": self.thresholds, "metrics": self.metrics.to_dict()}
+
+    def rows(self) -> list[list[str]]:
+        """The cells of a table: of each type, then micro, then macro."""
+        types = [(label, f"{self.thresholds[label]:.4f}", c.to_dict()) for label, c in self.metrics.per_type.items()]
+        averages = [("micro", "", self.metrics.micro.to_dict()), ("macro", "", self.metrics.macro)]
+        return [[name, cell, *(f"{value:.4f}" for value in some.values())] for name, cell, some in types + averages]
+
+
+def tune_thresholds(
+    model: Annotated[Path, typer.Option(help="Checkpoint folder; the thresholds are written into its config.json.")],
+    data: Annotated[Path, typer.Option(help="Labelled texts to choose the thresholds on: never test data.")],
+    objective: Annotated[
+        Objective, typer.Option(help="What is to be highest: micro-F1, or the F1 of each label, and so macro-F1.")
+    ] = Objective.micro,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for thresholds.json and curve.json; the checkpoint's by default.")
+    ] = None,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Draw the precision-recall curves too: curve.png. Needs matplotlib.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Inputs in a batch: texts, or windows of long ones.")] = 32,
+) -> None:
+    """Find the threshold of each label that gives the best F1 on development data, and write it into the checkpoint.
+
+    Never give it test data: on data that thresholds were chosen on, scores come out too high.
+    """
+    if plot and find_spec("matplotlib") is None:
+        raise InputError("--plot needs matplotlib: pip install 'hf-globalpointer[plot]'")
+    if not model.is_dir():
+        raise InputError(
+            f"{model} is no folder, and the thresholds are written into one; download a model from the Hub first: "
+            f"hf download {model} --local-dir FOLDER"
+        )
+    examples = list(read_examples(data))
+    pipe = load_pipeline(str(model))
+    check_labels(examples, pipe.model.config.label2id, "the model's labels")
+    folder = output or model
+    for each in (model, folder):
+        _check_writable(each)
+
+    with messages.status(f"Looking for all spans of a probability above {FLOOR} ..."):
+        candidates = collect_candidates(pipe, examples, batch_size)
+    thresholds = best_thresholds(candidates, objective.value)
+    before, after = (Tuned(some, candidates.metrics(some)) for some in (candidates.thresholds, thresholds))
+    pipe.model.config.thresholds = thresholds
+    measured = evaluate_examples(pipe, examples, batch_size)
+    if measured != after.metrics:
+        raise InputError(
+            f"nothing was written: with the thresholds found, the model has a micro-F1 of {measured.micro.f1:.4f}, "
+            f"not {after.metrics.micro.f1:.4f}, as follows from its candidates; does a text have more than the "
+            f"{pipe.model.config.max_spans} spans that `max_spans` in config.json allows?"
+        )
+
+    results = {"data": str(data), "objective": objective.value, "before": before.to_dict(), "after": after.to_dict()}
+    _write_json(folder / "thresholds.json", results, indent=2)
+    curves = {label: _arrays(precision_recall_curve(candidates, label)) for label in thresholds}
+    _write_json(folder / "curve.json", {"labels": curves, "micro": _arrays(precision_recall_curve(candidates))})
+    if plot:
+        plot_curves(candidates, thresholds, folder / "curve.png")
+    config = (model / "config.json").read_text(encoding="utf-8")
+    content = json.loads(config) | {"thresholds": thresholds}
+    _write_json(model / "config.json", content, indent=2, ensure_ascii=config.isascii())
+    Console().print(_table(str(data), before, after))
+    messages.print(f"{model / 'config.json'} has the thresholds, {folder} the figures.", markup=False, highlight=False)
+
+
+def _check_writable(folder: Path) -> None:
+    """Fail before the slow work, not after it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}.") from error
+
+
+def _write_json(path: Path, content: object, indent: int | None = None, ensure_ascii: bool = True) -> None:
+    with whole_file(path) as file:
+        file.write(json.dumps(content, indent=indent, ensure_ascii=ensure_ascii) + "\n")
+
+
+def _arrays(curve: Curve) -> dict[str, list[float]]:
+    return {name: values.tolist() for name, values in curve._asdict().items()}
+
+
+def _table(title: str, before: Tuned, after: Tuned) -> Table:
+    """Threshold, precision, recall and F1 of every type, micro and macro, before and after."""
+    table = Table(title=Text(title))
+    table.add_column("type")
+    table.add_column("")
+    for name in ("threshold", "precision", "recall", "F1"):
+        table.add_column(name, justify="right")
+    for (label, *first), (_, *second) in zip(before.rows(), after.rows(), strict=True):
+        # As `Text`, so that brackets in a label are no markup.
+        table.add_row(Text(label), "before", *first)
+        table.add_row("", "after", *second, end_section=True)
+    return table

@@ -1,0 +1,340 @@
+"""What labelled data hold, split by split, and what is likely to be wrong with them."""
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from hashlib import blake2b
+from itertools import accumulate, islice
+from typing import NamedTuple
+
+from transformers import PreTrainedTokenizerBase
+
+from ..modeling.token_windows import word_boundaries
+from .alignment import encode_examples
+from .schema import Entity, Example
+
+
+# How many examples go through the tokenizer at once, and how many findings of a kind are kept in words.
+_BATCH = 1_000
+_KEPT = 100
+# More tokens than any text has: lengths and alignment are those of whole texts, not of windows.
+_NO_WINDOWS = 10**9
+# A label is rare beside another one that occurs this many times as often.
+_RARE = 20
+# Characters of punctuation that names begin or end with by right.
+_NOT_AT_FAULT = frozenset("%&#@*")
+# "Conn." and its dot are as long as an abbreviation that is taken as one.
+_ABBREVIATION = 5
+_BRACKETS = {")": "(", "]": "[", "}": "{", "\uff09": "\uff08", "》": "《", "】": "【", "”": "“", "」": "「"}
+
+
+class Kind(Enum):
+    """What may be wrong: a few words, and whether it certainly is."""
+
+    EMPTY_TEXT = "text without characters", True
+    DUPLICATE = "text occurs before in its split", True
+    LEAK = "text occurs in another split", True
+    CONFLICT = "same text, other entities", True
+    LABEL_TYPO = "label is nearly another one", True
+    BLANK_EDGE = "entity begins or ends with a blank", True
+    UNALIGNED = "entity does not align with the tokens", True
+    PUNCTUATION_EDGE = "entity begins or ends with punctuation", False
+    CUT_WORD = "entity cuts a word", False
+    ABSENT_LABEL = "label is not in all splits", False
+
+    def __init__(self, words: str, is_problem: bool) -> None:
+        self.words = words
+        self.is_problem = is_problem
+
+
+@dataclass
+class Findings:
+    """What was found of one kind in one split: all counted, the first 100 in words."""
+
+    count: int = 0
+    messages: list[str] = field(default_factory=list)
+
+    def add(self, message: str) -> None:
+        """Count one."""
+        self.count += 1
+        if len(self.messages) < _KEPT:
+            self.messages.append(message)
+
+
+@dataclass
+class SplitCheck:
+    """What one split holds, and what may be wrong with it.
+
+    Args:
+        texts (`int`): Its texts.
+        without_entities (`int`): Those that have no entity.
+        entities (`Counter[str]`): Distinct entities of each label.
+        nested (`int`): Entities inside or around another one.
+        crossing (`int`): Entities that overlap another one, neither within the other.
+        doubly_labelled (`int`): Entities that share their span with one of another label.
+        text_characters (`Counter[int]`): How many texts have each length in characters.
+        entity_characters (`Counter[int]`): How many entities do.
+        text_tokens (`Counter[int]`): How many texts have each length in tokens, special ones included.
+        entity_tokens (`Counter[int]`): How many aligned entities have each length in tokens.
+        findings (`defaultdict[Kind, Findings]`): What may be wrong.
+    """
+
+    texts: int = 0
+    without_entities: int = 0
+    entities: Counter[str] = field(default_factory=Counter)
+    nested: int = 0
+    crossing: int = 0
+    doubly_labelled: int = 0
+    text_characters: Counter[int] = field(default_factory=Counter)
+    entity_characters: Counter[int] = field(default_factory=Counter)
+    text_tokens: Counter[int] = field(default_factory=Counter)
+    entity_tokens: Counter[int] = field(default_factory=Counter)
+    findings: defaultdict[Kind, Findings] = field(default_factory=lambda: defaultdict(Findings))
+
+    @property
+    def num_problems(self) -> int:
+        """Findings that are certainly wrong."""
+        return sum(found.count for kind, found in self.findings.items() if kind.is_problem)
+
+
+def check_splits(
+    splits: Mapping[str, Iterable[Example]], tokenizer: PreTrainedTokenizerBase | None = None
+) -> dict[str, SplitCheck]:
+    """Count what each split holds and look for mistakes, reading every example once.
+
+    Texts are the same if they differ in blanks only; one that occurs in two other splits is found in both. Of each
+    text, digests of it and of its entities are remembered, and no more. A split without any entity is taken as
+    unlabelled.
+
+    Args:
+        splits (`Mapping[str, Iterable[Example]]`): The examples of each split by its name.
+        tokenizer (`PreTrainedTokenizerBase`, *optional*): A fast tokenizer, for lengths in tokens and alignment.
+
+    Returns:
+        `dict[str, SplitCheck]`: What was found in each split.
+    """
+    checks = {name: SplitCheck() for name in splits}
+    texts = _SeenTexts()
+    for name, examples in splits.items():
+        check = checks[name]
+        for some in _batches(examples):
+            for example in some:
+                _count(example, check)
+                _check_entities(example, check)
+                texts.check(name, example, check)
+            if tokenizer is not None:
+                _check_tokens(some, tokenizer, check)
+    texts.add_conflicts(checks)
+    _check_labels(checks)
+    return checks
+
+
+def quantile(counts: Mapping[int, int], share: float) -> int:
+    """The smallest length up to which at least this share of what was counted lies; 0 where nothing was."""
+    wanted = share * sum(counts.values())
+    below = 0
+    for length in sorted(counts):
+        below += counts[length]
+        if below >= wanted:
+            return length
+    return 0
+
+
+def _batches(examples: Iterable[Example]) -> Iterator[list[Example]]:
+    iterator = iter(examples)
+    while some := list(islice(iterator, _BATCH)):
+        yield some
+
+
+def _count(example: Example, check: SplitCheck) -> None:
+    entities = set(example.entities)
+    check.texts += 1
+    check.without_entities += not entities
+    check.entities.update(entity.label for entity in entities)
+    check.text_characters[len(example.text)] += 1
+    check.entity_characters.update(entity.end - entity.start for entity in entities)
+    nested, crossing, same = _overlaps(entities)
+    check.nested += len(nested)
+    check.crossing += len(crossing)
+    check.doubly_labelled += len(same)
+
+
+def _overlaps(entities: Iterable[Entity]) -> tuple[set[Entity], set[Entity], set[Entity]]:
+    """The entities of a text inside or around another one, those that cross one, and those with the span of one."""
+    nested: set[Entity] = set()
+    crossing: set[Entity] = set()
+    same: set[Entity] = set()
+    reaching: list[Entity] = []
+    for entity in sorted(entities):
+        reaching = [other for other in reaching if other.end > entity.start]
+        for other in reaching:
+            if (other.start, other.end) == (entity.start, entity.end):
+                same |= {other, entity}
+            elif other.end >= entity.end or other.start == entity.start:
+                nested |= {other, entity}
+            else:
+                crossing |= {other, entity}
+        reaching.append(entity)
+    return nested, crossing, same
+
+
+def _check_entities(example: Example, check: SplitCheck) -> None:
+    """Look for ends that are probably off by one."""
+    text = example.text
+    if not text.strip():
+        check.findings[Kind.EMPTY_TEXT].add(example.name)
+    boundaries = word_boundaries(text) if example.entities else None
+    for entity in sorted(set(example.entities)):
+        words = text[entity.start : entity.end]
+        if words != words.strip():
+            kind = Kind.BLANK_EDGE
+        elif _is_loose(words[0], words) or _is_loose(words[-1], words):
+            kind = Kind.PUNCTUATION_EDGE
+        elif boundaries is not None and not boundaries[[entity.start, entity.end]].all():
+            kind = Kind.CUT_WORD
+        else:
+            continue
+        check.findings[kind].add(_describe(example, entity))
+
+
+def _is_loose(edge: str, words: str) -> bool:
+    """Whether a character at the edge of an entity is punctuation that belongs to nothing in it."""
+    if not unicodedata.category(edge).startswith("P") or edge in _NOT_AT_FAULT:
+        return False
+    if edge in _BRACKETS:
+        return words.count(edge) > words.count(_BRACKETS[edge])
+    if edge in _BRACKETS.values():
+        return words.count(edge) > sum(words.count(close) for close, open in _BRACKETS.items() if open == edge)
+    if edge in "\"'`":
+        return words.count(edge) % 2 == 1
+    # As in "U.S." and "Corp.": another dot, or a last word that may be an abbreviation.
+    return edge != "." or (words.count(".") == 1 and len(words.split()[-1]) > _ABBREVIATION)
+
+
+def _describe(example: Example, entity: Entity) -> str:
+    """The entity in brackets, with a few characters around it."""
+    before, after = example.text[max(entity.start - 12, 0) : entity.start], example.text[entity.end : entity.end + 12]
+    around = f"{before}[{example.text[entity.start : entity.end]}]{after}"
+    return f"{example.name}: {around!r} ({entity.label}, {entity.start}-{entity.end})"
+
+
+class _Seen(NamedTuple):
+    """The first of the same texts in a split: its name, and a digest of its entities."""
+
+    split: str
+    name: str
+    entities: bytes
+
+
+class _SeenTexts:
+    """Finds texts that were seen before."""
+
+    def __init__(self) -> None:
+        self._seen: dict[bytes, list[_Seen]] = {}
+        self._conflicts: list[tuple[str, str, str]] = []
+
+    def check(self, split: str, example: Example, check: SplitCheck) -> None:
+        """Compare a text with those seen before, and remember it."""
+        letters = "".join(example.text.split())
+        if not letters:
+            return
+        this = _Seen(split, example.name, _digest(_entities_without_blanks(example)))
+        seen = self._seen.setdefault(_digest(letters), [])
+        for other in seen:
+            kind = Kind.DUPLICATE if other.split == split else Kind.LEAK
+            where = "" if other.split == split else f" of {other.split}"
+            check.findings[kind].add(f"{example.name}: the text of {other.name}{where}")
+            if other.entities != this.entities:
+                self._conflicts.append((split, other.split, f"{example.name}: other entities than {other.name}"))
+        if all(other.split != split for other in seen):
+            seen.append(this)
+
+    def add_conflicts(self, checks: Mapping[str, SplitCheck]) -> None:
+        """Count the texts whose entities differ, once it is known which splits are labelled."""
+        for split, other, message in self._conflicts:
+            if checks[split].entities and checks[other].entities:
+                checks[split].findings[Kind.CONFLICT].add(message)
+
+
+def _entities_without_blanks(example: Example) -> str:
+    """The entities, with starts and ends counted in characters that are no blanks."""
+    if not example.entities:
+        return ""
+    before = list(accumulate((not character.isspace() for character in example.text), initial=0))
+    return repr(sorted({(before[entity.start], before[entity.end], entity.label) for entity in example.entities}))
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _check_tokens(examples: list[Example], tokenizer: PreTrainedTokenizerBase, check: SplitCheck) -> None:
+    """Count lengths in tokens, and the entities that no tokens spell."""
+    label2id = {label: index for index, label in enumerate(check.entities)}
+    features, report = encode_examples(examples, tokenizer, label2id, _NO_WINDOWS)
+    for feature in features:
+        check.text_tokens[len(feature["input_ids"])] += 1
+        check.entity_tokens.update(last - first + 1 for _, first, last in feature["labels"])
+    for item in report.unaligned:
+        check.findings[Kind.UNALIGNED].add(str(item))
+
+
+def _check_labels(checks: Mapping[str, SplitCheck]) -> None:
+    """Look for labels that are probably mistyped, and for those that some labelled split lacks."""
+    totals = sum((check.entities for check in checks.values()), Counter[str]())
+    for label, other in _typos(totals):
+        message = f"label {label!r} ({totals[label]} times) may be {other!r} ({totals[other]} times)"
+        for check in checks.values():
+            if label in check.entities:
+                check.findings[Kind.LABEL_TYPO].add(message)
+    for check in checks.values():
+        for label in sorted(totals.keys() - check.entities.keys() if check.entities else ()):
+            having = [
+                f"{each.entities[label]} times in {name}" for name, each in checks.items() if each.entities[label]
+            ]
+            check.findings[Kind.ABSENT_LABEL].add(f"label {label!r} does not occur, but {', '.join(having)}")
+
+
+def _typos(totals: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Each label that is probably a mistyped other one, with that: the commonest one."""
+    common_first = sorted(totals, key=lambda label: (-totals[label], label))
+    for index, label in enumerate(common_first):
+        for other in common_first[:index]:
+            rare = totals[label] * _RARE <= totals[other]
+            if _letters(label) == _letters(other) or (rare and _is_near(label, other)):
+                yield label, other
+                break
+
+
+def _letters(label: str) -> str:
+    """What two spellings of one label have in common."""
+    return "".join(character for character in label.casefold() if character.isalnum()) or label
+
+
+def _is_near(a: str, b: str) -> bool:
+    """Whether one label becomes the other by one change, or by two where they are long; numbers are never mistyped."""
+    if _without_digits(a) == _without_digits(b):
+        return False
+    most = 2 if min(len(a), len(b)) >= 8 else 1
+    return abs(len(a) - len(b)) <= most and _distance(a, b) <= most
+
+
+def _without_digits(label: str) -> str:
+    return "".join(character for character in label if not character.isdigit())
+
+
+def _distance(a: str, b: str) -> int:
+    """Characters to insert, delete, replace, or swap with the next one (no character twice) to make `b` of `a`."""
+    two_back: list[int] = []
+    last = list(range(len(b) + 1))
+    for i in range(1, len(a) + 1):
+        row = [i]
+        for j in range(1, len(b) + 1):
+            best = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1]))
+            if i > 1 and j > 1 and a[i - 1] == b[j - 2] and a[i - 2] == b[j - 1]:
+                best = min(best, two_back[j - 2] + 1)
+            row.append(best)
+        two_back, last = last, row
+    return last[-1]

@@ -1,0 +1,120 @@
+"""A `datasets.Dataset`: columns `tokens` and `ner_tags`, or `text` and `entities`."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from datasets import ClassLabel, Dataset, IterableDataset, LargeList, List  # type: ignore[import-untyped]
+
+from ..report import DataReport, OnProblem, refuse
+from ..schema import DataError, Entity, Example
+from .fields import entity_label, field, identifier, typed
+from .tags import Scheme, SchemeEvidence, Tag, join_tokens, parse_tags, tagged_spans, token_entity
+
+
+def read_dataset(dataset: Dataset | IterableDataset, report: DataReport | None = None) -> Iterator[Example]:
+    """Yield the example of each row.
+
+    Columns `tokens` and `ner_tags`, whose tags are strings or a `ClassLabel`, are read as CoNLL columns are; `text`
+    and `entities`, with `start`, `end` and `label`, as JSON Lines are; `id` in both.
+
+    Args:
+        dataset (`Dataset` or `IterableDataset`): The rows of one split; tags are read twice, first to find their
+            scheme.
+        report (`DataReport`, *optional*): Counts examples, entities, and tags against the scheme, which are errors
+            without it.
+
+    Raises:
+        DataError: If it is no data set with such columns, holds no rows, or a row cannot be used.
+    """
+    if not isinstance(dataset, Dataset | IterableDataset):
+        raise DataError(
+            f"a `Dataset` is needed, got `{type(dataset).__name__}`; name a split, as in dataset['train']."
+        )
+    on_problem = report.add if report else refuse
+    columns = set(dataset.column_names or next(iter(dataset), {}))
+    if {"tokens", "ner_tags"} <= columns:
+        names = _tag_names(dataset)
+        scheme = _scheme(dataset, names)
+        examples = (_tagged(row, source, names, scheme, on_problem) for source, row in _rows(dataset))
+    elif {"text", "entities"} <= columns:
+        examples = (_spans(row, source) for source, row in _rows(dataset))
+    else:
+        raise DataError(
+            f"the data set has columns {', '.join(sorted(columns)) or 'none'}; rename them to tokens and ner_tags, or "
+            "text and entities."
+        )
+    empty = True
+    for example in examples:
+        empty = False
+        if report:
+            report.num_examples += 1
+            report.num_entities += len(set(example.entities))
+        yield example
+    if empty:
+        raise DataError("the data set holds no rows.")
+
+
+def _rows(dataset: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for index, row in enumerate(dataset):
+        yield f"row {index}", row
+
+
+def _tag_names(dataset: Dataset | IterableDataset) -> list[str] | None:
+    """The names of tags that are numbers."""
+    feature = (dataset.features or {}).get("ner_tags")
+    if isinstance(feature, List | LargeList):
+        feature = feature.feature
+    return list(feature.names) if isinstance(feature, ClassLabel) else None
+
+
+def _scheme(dataset: Dataset | IterableDataset, names: list[str] | None) -> Scheme:
+    evidence = SchemeEvidence()
+    for source, row in _rows(dataset.select_columns("ner_tags")):
+        evidence.add(_tags(row, source, names))
+    return evidence.scheme
+
+
+def _tags(row: dict[str, Any], source: str, names: list[str] | None) -> list[Tag]:
+    try:
+        values = [_tag_text(value, names) for value in typed(row["ner_tags"], list, "ner_tags")]
+        return parse_tags(values)
+    except DataError as error:
+        raise DataError(f"{source}: ner_tags: {error}") from error
+
+
+def _tag_text(value: Any, names: list[str] | None) -> str:
+    if isinstance(value, str):
+        return value
+    if names is None or not isinstance(value, int):
+        raise DataError(f"{value!r} is no tag; cast the column to strings, or to a `ClassLabel` that names its tags.")
+    if not 0 <= value < len(names):
+        raise DataError(f"{value} is none of the {len(names)} tags of the `ClassLabel`.")
+    return names[value]
+
+
+def _tagged(
+    row: dict[str, Any], source: str, names: list[str] | None, scheme: Scheme, on_problem: OnProblem
+) -> Example:
+    tags = _tags(row, source, names)
+    try:
+        tokens = typed(row["tokens"], list, "tokens")
+        if len(tokens) != len(tags):
+            raise DataError(f"{len(tokens)} tokens, but {len(tags)} tags; give every token one.")
+        text, starts = join_tokens(tokens)
+        spans = tagged_spans(tags, scheme, lambda at, what: on_problem(f"{source}: token {at}: {what}"))
+        entities = [token_entity(tokens, starts, *span) for span in spans]
+        return Example(text, tuple(entities), identifier(row), source)
+    except DataError as error:
+        raise DataError(str(error) if str(error).startswith(source) else f"{source}: {error}") from error
+
+
+def _spans(row: dict[str, Any], source: str) -> Example:
+    try:
+        entities = []
+        for index, item in enumerate(typed(row["entities"], list, "entities")):
+            where = f"entities[{index}]"
+            start, end = (field(typed(item, dict, where), name, int, where) for name in ("start", "end"))
+            entities.append(Entity(start, end, entity_label(field(item, "label", str, where), f"{where}.label")))
+        return Example(field(row, "text", str), tuple(entities), identifier(row), source)
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from error

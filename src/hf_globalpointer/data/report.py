@@ -1,0 +1,51 @@
+"""What could not be read or written exactly."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .schema import DataError
+
+
+# Takes one sentence that says where and what; raises it, or counts it.
+OnProblem = Callable[[str], None]
+
+_KEPT = 100
+
+
+@dataclass
+class DataReport:
+    """How many examples and entities passed, and what could not be read or written exactly.
+
+    Give one to `read_examples` or `write_examples`, and a problem is counted here; without one it is a `DataError`.
+
+    Args:
+        num_examples (`int`): Examples so far.
+        num_entities (`int`): Their distinct entities.
+        num_problems (`int`): Problems so far.
+        problems (`list[str]`): The first 100 problems, each with its place and what was done about it.
+    """
+
+    num_examples: int = 0
+    num_entities: int = 0
+    num_problems: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, problem: str) -> None:
+        """Count a problem."""
+        self.num_problems += 1
+        if len(self.problems) < _KEPT:
+            self.problems.append(problem)
+
+    def summary(self, limit: int = 5) -> str:
+        """One line with the counts, then up to `limit` of the problems, a line each."""
+        lines = [f"{self.num_examples} examples, {self.num_entities} entities, {self.num_problems} problems."]
+        shown = self.problems[:limit]
+        lines += [f"  {problem}" for problem in shown]
+        if self.num_problems > len(shown):
+            lines.append(f"  ... and {self.num_problems - len(shown)} more")
+        return "\n".join(lines)
+
+
+def refuse(problem: str) -> None:
+    """What a problem meets where there is no report: raise it as a `DataError`."""
+    raise DataError(f"{problem} Without a report this is an error: correct it, or give a report that counts it.")

@@ -1,0 +1,102 @@
+"""Writers of labelled text, one file a format; each writes as it is given examples."""
+
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from os import PathLike
+from pathlib import Path
+
+from ..readers.fields import entity_label
+from ..report import DataReport, OnProblem, refuse
+from ..schema import DataError, Example
+from .brat import write_brat
+from .conll import write_conll
+from .jsonl import write_jsonl
+
+
+__all__ = ["WRITERS", "output_format", "write_examples"]
+
+# Each takes the examples, the path, and what to do with a problem.
+WRITERS: dict[str, Callable[[Iterable[Example], Path, OnProblem], None]] = {
+    "jsonl": write_jsonl,
+    "conll": write_conll,
+    "brat": write_brat,
+}
+_FORMAT_OF_SUFFIX = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".conll": "conll",
+    ".iob": "conll",
+    ".iob2": "conll",
+    ".bio": "conll",
+    ".tsv": "conll",
+}
+
+
+def output_format(path: str | PathLike[str], format: str | None = None) -> str:
+    """The format to write a path in: the one that is named, or what the suffix tells; a folder is brat's.
+
+    Raises:
+        DataError: If there is no such writer, or neither tells.
+    """
+    path = Path(path)
+    format = format or _FORMAT_OF_SUFFIX.get(path.suffix.lower()) or ("brat" if path.is_dir() else None)
+    if format not in WRITERS:
+        raise DataError(f"{path}: cannot tell the format to write; name one of {', '.join(WRITERS)}.")
+    return format
+
+
+def write_examples(
+    examples: Iterable[Example],
+    path: str | PathLike[str],
+    format: str | None = None,
+    *,
+    report: DataReport | None = None,
+) -> None:
+    """Write examples as they come, under the name with `.partial` added until all are written; or nothing.
+
+    Args:
+        examples (`Iterable[Example]`): The examples; what their reading raises passes through.
+        path (`str` or `PathLike`): The file, or for brat the folder, which must be new or empty.
+        format (`str`, *optional*): `"jsonl"` (JSON Lines), `"conll"` (IOB2 columns) or `"brat"`; by default the suffix
+            tells, and a folder is brat's.
+        report (`DataReport`, *optional*): Counts problems, which are errors without it.
+
+    Raises:
+        DataError: If the format cannot hold an example, or the folder is not empty.
+        OSError: If the path cannot be written.
+    """
+    path = Path(path)
+    format = output_format(path, format)
+    if format == "brat" and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise DataError(f"{path}: exists and is not an empty folder; choose another or remove it.")
+    if format != "brat" and path.is_dir():
+        raise DataError(f"{path}: a folder; name a file.")
+    # Through a link to what it links to. What is no file, such as a pipe or a device, is written to as it is.
+    target = path.resolve()
+    is_stream = target.exists() and not target.is_dir() and not stat.S_ISREG(target.stat().st_mode)
+    partial = target if is_stream else target.with_name(f"{target.name}.partial")
+    if partial.is_dir():
+        raise DataError(f"{partial}: left by a run that did not end, or in use by another; remove it.")
+    try:
+        WRITERS[format](_checked(examples), partial, report.add if report else refuse)
+    except BaseException:
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        elif not is_stream:
+            partial.unlink(missing_ok=True)
+        raise
+    if not is_stream:
+        partial.replace(target)
+
+
+def _checked(examples: Iterable[Example]) -> Iterator[Example]:
+    """The examples, of which there must be one, with labels that the readers take."""
+    empty = True
+    for example in examples:
+        empty = False
+        for entity in example.entities:
+            entity_label(entity.label, f"{example.name}: the label")
+        yield example
+    if empty:
+        raise DataError("there are no examples to write.")

@@ -1,0 +1,104 @@
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from hf_globalpointer import read_examples
+from hf_globalpointer.cli import main
+
+
+Run = Callable[..., tuple[int, str, str]]
+COLUMNS = "Ada B-per\nLovelace I-per\nmet O\nBob B-per\n\n"
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process: exit code, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exit:
+            main([str(argument) for argument in arguments])
+        output = capfd.readouterr()
+        return int(exit.value.code or 0), output.out, output.err
+
+    return run
+
+
+@pytest.fixture
+def columns(tmp_path: Path) -> Path:
+    path = tmp_path / "train.txt"
+    path.write_text(COLUMNS)
+    return path
+
+
+def test_convert_finds_out_the_formats_and_counts(columns: Path, tmp_path: Path, run: Run) -> None:
+    output = tmp_path / "train.jsonl"
+    code, out, err = run("data", "convert", columns, output)
+    assert (code, out) == (0, "")
+    assert f"{columns} (conll) to {output} (jsonl): 1 examples, 2 entities, 0 problems." in err
+    assert json.loads(output.read_text()) == {
+        "text": "Ada Lovelace met Bob",
+        "entities": [{"start": 0, "end": 12, "label": "per"}, {"start": 17, "end": 20, "label": "per"}],
+    }
+    assert {path.name for path in tmp_path.iterdir()} == {"train.txt", "train.jsonl"}
+
+
+def test_convert_there_and_back(columns: Path, tmp_path: Path, run: Run) -> None:
+    steps = [columns, tmp_path / "a.jsonl", tmp_path / "brat", tmp_path / "b.jsonl", tmp_path / "c.conll"]
+    for source, target in pairwise(steps):
+        more = ["--to", "brat"] if target.name == "brat" else []
+        assert run("data", "convert", source, target, *more)[0] == 0
+    assert [e.entities for e in read_examples(steps[-1])] == [e.entities for e in read_examples(columns)]
+    assert steps[-1].read_text().split() == COLUMNS.split()
+
+
+def test_convert_prints_the_first_five_problems(tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text("a B-x\n\n" + "b I-x\n\n" * 7)
+    code, _, err = run("data", "convert", path, tmp_path / "a.jsonl")
+    assert code == 0
+    assert "8 examples, 8 entities, 7 problems." in err
+    lines = [line for line in err.splitlines() if "I-x continues no x entity; it is read as beginning one." in line]
+    assert [line.split(":")[1] for line in lines] == ["3", "5", "7", "9", "11"]
+    assert "  ... and 2 more" in err
+
+
+def test_convert_reads_the_format_it_is_told(columns: Path, tmp_path: Path, run: Run) -> None:
+    code, _, err = run("data", "convert", columns, tmp_path / "a.jsonl", "--from", "spert", "--to", "jsonl")
+    assert code == 1
+    assert err.splitlines()[-1].startswith(f"hf-globalpointer: {columns}:1: not valid JSON (")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "more", "message"),
+    [
+        ("train.txt", "a", [], "a: cannot tell the format to write; name one of jsonl, conll, brat."),
+        ("train.txt", "a.jsonl", ["--from", "xml"], "train.txt: unknown format; name one of jsonl,"),
+        ("none.txt", "a.jsonl", [], "none.txt: no such file; check the path."),
+        ("nested.jsonl", "a.conll", [], "nested.jsonl:1: 'Ada' (x, 0-3) and 'Ada Lovelace' (per, 0-12) overlap;"),
+        ("text.txt", "a.jsonl", [], "text.txt: plain text has no entities;"),
+        ("train.txt", "none/a.jsonl", [], "[Errno 2] No such file or directory"),
+    ],
+)
+def test_convert_says_what_is_wrong_in_one_sentence_and_writes_nothing(
+    columns: Path, tmp_path: Path, run: Run, source: str, target: str, more: list[str], message: str
+) -> None:
+    (tmp_path / "text.txt").write_text("only text\n")
+    entities = [{"start": 0, "end": 12, "label": "per"}, {"start": 0, "end": 3, "label": "x"}]
+    (tmp_path / "nested.jsonl").write_text(json.dumps({"text": "Ada Lovelace", "entities": entities}))
+    before = set(tmp_path.iterdir())
+    code, _, err = run("data", "convert", tmp_path / source, tmp_path / target, *more)
+    assert code == 1
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].replace(f"{tmp_path}/", "").startswith(f"hf-globalpointer: {message}")
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_help_names_the_options(run: Run) -> None:
+    code, out, _ = run("data", "convert", "--help")
+    assert code == 0
+    assert "--from" in out
+    assert "--to" in out

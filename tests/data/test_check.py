@@ -1,0 +1,204 @@
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerFast
+
+from hf_globalpointer.data import Entity, Example, read_examples
+from hf_globalpointer.data.check import Kind, SplitCheck, check_splits, quantile
+
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+def example(text: str, *entities: tuple[str, str], name: str | None = None) -> Example:
+    """An example with the first occurrence of each of the words as an entity."""
+    spans = (Entity(text.index(words), text.index(words) + len(words), label) for words, label in entities)
+    return Example(text, tuple(spans), id=name or text)
+
+
+def check_one(*examples: Example) -> SplitCheck:
+    return check_splits({"train": examples})["train"]
+
+
+def counts(check: SplitCheck) -> dict[Kind, int]:
+    return {kind: found.count for kind, found in check.findings.items()}
+
+
+def test_counts_and_lengths() -> None:
+    examples = [
+        example("Ada met Bob", ("Ada", "person"), ("Bob", "person")),
+        Example("a b c d", (Entity(0, 5, "x"), Entity(2, 3, "x"), Entity(4, 7, "y"), Entity(4, 7, "x"))),
+        Example("nothing"),
+    ]
+    check = check_one(*examples, Example("twice", (Entity(0, 5, "x"), Entity(0, 5, "x"))))
+    assert (check.texts, check.without_entities) == (4, 1)
+    assert check.entities == {"person": 2, "x": 4, "y": 1}
+    assert (check.nested, check.crossing, check.doubly_labelled) == (2, 3, 2)
+    assert check.text_characters == {11: 1, 7: 2, 5: 1}
+    assert check.entity_characters == {3: 4, 5: 2, 1: 1}
+    assert (check.text_tokens, check.entity_tokens) == ({}, {})
+    assert check.num_problems == 0
+
+
+@settings(deadline=None, max_examples=100)
+@given(spans=st.sets(st.tuples(st.integers(0, 9), st.integers(0, 9), st.sampled_from("xy")), max_size=8))
+def test_overlaps_are_those_of_all_pairs(spans: set[tuple[int, int, str]]) -> None:
+    entities = {Entity(start, end, label) for start, end, label in spans if start < end}
+
+    def count(related: object) -> int:
+        return sum(any(related(a, b) for b in entities if b != a) for a in entities)  # type: ignore[operator]
+
+    def same(a: Entity, b: Entity) -> bool:
+        return (a.start, a.end) == (b.start, b.end)
+
+    def within(a: Entity, b: Entity) -> bool:
+        return b.start <= a.start and a.end <= b.end and not same(a, b)
+
+    check = check_one(Example("a" * 9, tuple(entities)))
+    assert check.doubly_labelled == count(same)
+    assert check.nested == count(lambda a, b: within(a, b) or within(b, a))
+    assert check.crossing == count(
+        lambda a, b: a.start < b.end and b.start < a.end and not (same(a, b) or within(a, b) or within(b, a))
+    )
+
+
+def test_lengths_in_tokens_and_what_does_not_align(char_tokenizer: PreTrainedTokenizerFast) -> None:
+    long = Example("a" * 100, (Entity(0, 90, "x"),))
+    odd = Example("ab cd", (Entity(0, 2, "x"), Entity(1, 3, "y")), id="odd")
+    check = check_splits({"train": [long, odd]}, char_tokenizer)["train"]
+    assert check.text_tokens == {102: 1, 6: 1}
+    assert check.entity_tokens == {90: 1, 2: 1}
+    assert counts(check)[Kind.UNALIGNED] == 1
+    assert check.findings[Kind.UNALIGNED].messages == ["odd: 'b ' (y, 1-3) begins or ends where no token does"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "kind"),
+    [
+        ("in Leeds today", "Leeds ", Kind.BLANK_EDGE),
+        ("in Leeds today", " Leeds", Kind.BLANK_EDGE),
+        ("in Leeds\ttoday", "Leeds\t", Kind.BLANK_EDGE),
+        ("in Leeds, today", "Leeds,", Kind.PUNCTUATION_EDGE),
+        ("in (Leeds) today", "(Leeds", Kind.PUNCTUATION_EDGE),
+        ("in (Leeds) today", "Leeds)", Kind.PUNCTUATION_EDGE),
+        ('in "Leeds" today', '"Leeds', Kind.PUNCTUATION_EDGE),
+        ("we saw Sheffield.", "Sheffield.", Kind.PUNCTUATION_EDGE),
+        ("住在《红楼》里", "红楼》", Kind.PUNCTUATION_EDGE),
+        ("in Leeds today", "Leed", Kind.CUT_WORD),
+        ("in Leeds today", "eeds", Kind.CUT_WORD),
+        ("in Leeds today", "Leeds", None),
+        ("in (Leeds) today", "(Leeds)", None),
+        ("in Leeds (Yorks) today", "Leeds (Yorks)", None),
+        ("the U.S. today", "U.S.", None),
+        ("by Acme Corp. today", "Acme Corp.", None),
+        ("gained 5 % today", "5 %", None),
+        ("住在《红楼》里", "《红楼》", None),
+        ("他在北京大学", "北京", None),
+    ],
+)
+def test_ends_that_are_probably_off_by_one(text: str, words: str, kind: Kind | None) -> None:
+    check = check_one(example(text, (words, "x"), name="here"))
+    assert counts(check) == ({kind: 1} if kind else {})
+    if kind:
+        (message,) = check.findings[kind].messages
+        start = text.index(words)
+        assert message.startswith("here: ")
+        assert message.endswith(f"(x, {start}-{start + len(words)})")
+        assert check.num_problems == (kind is Kind.BLANK_EDGE)
+
+
+def test_empty_texts() -> None:
+    check = check_one(Example("", id=1), Example(" \n", id=2), Example("", id=3))
+    assert counts(check) == {Kind.EMPTY_TEXT: 3}
+    assert check.findings[Kind.EMPTY_TEXT].messages == ["1", "2", "3"]
+
+
+def test_duplicates_within_and_across_splits() -> None:
+    ada = ("Ada", "person")
+    train = [
+        example("Ada left", ada, name="a"),
+        example("Ada  left ", ada, name="b"),
+        example("Ada left", ("left", "person"), name="c"),
+        example("Ada came", ada, name="d"),
+    ]
+    dev = [example(" Ada left", ada, name="e"), example("Ada came", ("Ada", "place"), name="f")]
+    checks = check_splits({"train": train, "dev": dev})
+    assert counts(checks["train"]) == {Kind.DUPLICATE: 2, Kind.CONFLICT: 1, Kind.ABSENT_LABEL: 1}
+    assert checks["train"].findings[Kind.DUPLICATE].messages == ["b: the text of a", "c: the text of a"]
+    assert checks["train"].findings[Kind.CONFLICT].messages == ["c: other entities than a"]
+    assert counts(checks["dev"]) == {Kind.LEAK: 2, Kind.CONFLICT: 1}
+    assert checks["dev"].findings[Kind.LEAK].messages == ["e: the text of a of train", "f: the text of d of train"]
+    assert checks["dev"].findings[Kind.CONFLICT].messages == ["f: other entities than d"]
+
+
+@pytest.mark.parametrize("order", [["labelled", "unlabelled"], ["unlabelled", "labelled"]])
+def test_a_split_without_entities_is_unlabelled(order: list[str]) -> None:
+    splits = {"labelled": [example("Ada left", ("Ada", "person"))], "unlabelled": [Example("Ada left")]}
+    checks = check_splits({name: splits[name] for name in order})
+    assert counts(checks[order[0]]) == {}
+    assert counts(checks[order[1]]) == {Kind.LEAK: 1}
+
+
+@pytest.mark.parametrize(
+    ("label", "other", "times", "is_typo"),
+    [
+        ("organisation", "organsation", 20, True),
+        ("organisation", "organsiaton", 20, True),  # two swaps
+        ("organisation", "organisation ", 1, True),
+        ("ORG", "org", 1, True),
+        ("adverse-effect", "adverse_effect", 1, True),
+        ("person", "persno", 20, True),
+        ("person", "persno", 19, False),  # not rare
+        ("person", "pesrno", 20, False),  # two swaps in a short one
+        ("level1", "level2", 50, False),
+        ("dis", "sym", 50, False),
+    ],
+)
+def test_label_typos(label: str, other: str, times: int, is_typo: bool) -> None:
+    texts = [Example(f"word {number}", (Entity(0, 4, label),)) for number in range(times)]
+    check = check_one(*texts, Example("other", (Entity(0, 5, other),)))
+    assert counts(check) == ({Kind.LABEL_TYPO: 1} if is_typo else {})
+    if is_typo and times > 1:
+        assert check.findings[Kind.LABEL_TYPO].messages == [
+            f"label {other!r} (1 times) may be {label!r} ({times} times)"
+        ]
+
+
+def test_labels_that_a_split_lacks() -> None:
+    train = [example("Ada left", ("Ada", "person")), example("Ada came", ("Ada", "place"))]
+    dev, test = [example("Bob left", ("Bob", "person"))], [Example("Eve left")]
+    checks = check_splits({"train": train, "dev": dev, "test": test})
+    assert [counts(checks[name]) for name in checks] == [{}, {Kind.ABSENT_LABEL: 1}, {}]
+    (message,) = checks["dev"].findings[Kind.ABSENT_LABEL].messages
+    assert message == "label 'place' does not occur, but 1 times in train"
+
+
+def test_findings_are_all_counted_and_some_kept() -> None:
+    found = check_one(*[Example("same")] * 151).findings[Kind.DUPLICATE]
+    assert (found.count, len(found.messages)) == (150, 100)
+
+
+@given(lengths=st.lists(st.integers(0, 20)), share=st.sampled_from([0.5, 0.95, 1.0]))
+def test_quantile_is_that_of_the_sorted_list(lengths: list[int], share: float) -> None:
+    expected = min((n for n in lengths if sum(m <= n for m in lengths) >= share * len(lengths)), default=0)
+    assert quantile(Counter(lengths), share) == expected
+
+
+@pytest.mark.shared_data
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the data sets are not there")
+def test_counts_of_conll04_are_those_its_source_states() -> None:
+    checks = check_splits(
+        {name: read_examples(SHARED / "conll04" / f"{name}.jsonl") for name in ("train", "dev", "test")}
+    )
+    assert {name: (check.texts, check.entities.total()) for name, check in checks.items()} == {
+        "train": (922, 3377),
+        "dev": (231, 893),
+        "test": (288, 1079),
+    }
+    assert [check.findings[Kind.DUPLICATE].count for check in checks.values()] == [27, 3, 1]
+    assert [check.findings[Kind.LEAK].count for check in checks.values()] == [0, 14, 20 + 3]
+    assert max(checks["train"].text_characters) == 641
+    assert max(checks["train"].entity_characters) == 85

@@ -1,0 +1,458 @@
+"""Each format: what is read of a well-formed file, and what is counted as a problem."""
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import ClassLabel, Dataset, Features, List, Value
+
+from hf_globalpointer.data import DataError, DataReport, Entity, Example, read_dataset, read_examples
+from hf_globalpointer.data.readers import input_format
+
+
+Read = tuple[str, list[tuple[str, str]]]
+
+
+def write(path: Path, content: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    path.write_bytes(text.encode())
+    return path
+
+
+def shown(example: Example) -> Read:
+    return example.text, [(example.text[e.start : e.end], e.label) for e in example.entities]
+
+
+def read(path: Path, **options: Any) -> list[Read]:
+    return [shown(example) for example in read_examples(path, **options)]
+
+
+def problems(path: Path) -> list[str]:
+    """The problems of a file, which without a report are errors, the first of them named."""
+    report = DataReport()
+    examples = list(read_examples(path, report=report))
+    assert report.num_examples == len(examples)
+    assert report.num_entities == sum(len(example.entities) for example in examples)
+    assert report.num_problems == len(report.problems)
+    if report.problems:
+        with pytest.raises(DataError) as caught:
+            list(read_examples(path))
+        assert str(caught.value).startswith(f"{report.problems[0]} Without a report this is an error")
+    return [problem.removeprefix(f"{path.parent}/") for problem in report.problems]
+
+
+ADA = ("Ada Lovelace met Bob", [("Ada Lovelace", "per"), ("Bob", "per")])
+COLUMNS = {
+    "iob2": "Ada B-per\nLovelace I-per\nmet O\nBob B-per\n",
+    "iob1": "Ada I-per\nLovelace I-per\nmet O\nBob I-per\n",
+    "bioes": "Ada B-per\nLovelace E-per\nmet O\nBob S-per\n",
+    "bilou": "Ada B-per\nLovelace L-per\nmet O\nBob U-per\n",
+    "bmes": "Ada B-per\nLovelace E-per\nmet O\nBob S-per\n",
+    "tabs": "Ada\tB-per\nLovelace\tI-per\nmet\tO\nBob\tB-per\n",
+    "several-blanks": "Ada   B-per\nLovelace  I-per\nmet O\nBob B-per  \n",
+    "crlf-and-bom": "\ufeffAda B-per\r\nLovelace I-per\r\nmet O\r\nBob B-per\r\n\r\n",
+    "tag-first": "B-per\tAda\nI-per\tLovelace\nO\tmet\nB-per\tBob\n",
+    "conll2003": "-DOCSTART- -X- -X- O\n\nAda N B-NP B-per\nLovelace N I-NP I-per\nmet V B-VP O\nBob N B-NP B-per\n",
+    "chunks-without-pos": "Ada B-NP B-per\nLovelace I-NP I-per\nmet B-VP O\nBob B-NP B-per\n",
+    "comments": "# sent_id = 1\nAda B-per\nLovelace I-per\nmet O\nBob B-per\n",
+    "empty-layer": "Ada\tO\tB-per\nLovelace\tO\tI-per\nmet\tO\tO\nBob\tO\tB-per\n",
+}
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".conll", ".bio", ".json", ""])
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns(tmp_path: Path, name: str, suffix: str) -> None:
+    path = write(tmp_path / f"data{suffix}", COLUMNS[name])
+    assert input_format(path) == "conll"
+    assert read(path) == [ADA]
+    assert problems(path) == []
+
+
+def test_blank_lines_and_document_starts_part_sentences(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.conll", "\n\na B-x\n \n\nb I-x\n-DOCSTART- O\nc O\n\n")
+    report = DataReport()
+    examples = list(read_examples(path, report=report))
+    assert [(example.text, example.source) for example in examples] == [
+        ("a", f"{path}:3"),
+        ("b", f"{path}:6"),
+        ("c", f"{path}:8"),
+    ]
+    assert [p.removeprefix(f"{path}:") for p in report.problems] == [
+        "6: I-x continues no x entity; it is read as beginning one."
+    ]
+
+
+def test_iob1_parts_neighbours_with_b(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.conll", "a I-x\nb B-x\nc I-x\nd I-y\n\ne I-x\n")
+    assert read(path) == [("a b c d", [("a", "x"), ("b c", "x"), ("d", "y")]), ("e", [("e", "x")])]
+    assert problems(path) == []
+
+
+def test_layers_of_tags_are_nested_entities(tmp_path: Path) -> None:
+    lines = "IL-2\tB-protein\tB-DNA\tO\ngene\tO\tI-DNA\tO\nin\tO\tO\tO\nT\tB-cell\tO\tO\ncells\tI-cell\tO\tO\n"
+    path = write(tmp_path / "genia.iob2", lines)
+    assert read(path) == [("IL-2 gene in T cells", [("IL-2", "protein"), ("T cells", "cell"), ("IL-2 gene", "DNA")])]
+
+
+def test_layers_may_cross_and_each_has_its_own_scheme(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.conll", "a\tB-x\tO\nb\tI-x\tI-y\nc\tO\tI-y\nd\tO\tB-y\n")
+    assert read(path) == [("a b c d", [("a b", "x"), ("b c", "y"), ("d", "y")])]
+    assert problems(path) == []
+
+
+def test_tokens_may_be_brackets_tags_and_blanks_of_other_kinds(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "[ O\n{ O\nO B-x\nB-cell I-x\n\u3000 O\n\u00a0 O\n")
+    assert read(path) == [("[ { O B-cell \u3000 \u00a0", [("O B-cell", "x")])]
+
+
+def test_labels_may_hold_dashes_and_blanks(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.conll", "a\tB-cell-type\nb\tB-cell line\n")
+    assert read(path) == [("a b", [("a", "cell-type"), ("b", "cell line")])]
+
+
+@pytest.mark.parametrize(
+    ("lines", "entities", "expected"),
+    [
+        pytest.param(
+            "a B-x\nb O\nc I-x\nd B-x",
+            [("a", "x"), ("c", "x"), ("d", "x")],
+            ["3: I-x continues no x entity; it is read as beginning one."],
+            id="inside-without-begin",
+        ),
+        pytest.param(
+            "a B-x\nb I-y\nc I-y\nd I-x",
+            [("a", "x"), ("b c", "y"), ("d", "x")],
+            [
+                "2: I-y continues no y entity; it is read as beginning one.",
+                "4: I-x continues no x entity; it is read as beginning one.",
+            ],
+            id="label-changes-inside",
+        ),
+        pytest.param(
+            "a S-x\nb E-x\nc O\nd O",
+            [("a", "x"), ("b", "x")],
+            ["2: E-x continues no x entity; it is read as beginning one."],
+            id="end-without-begin",
+        ),
+        pytest.param(
+            "a B-x\nb I-x\nc O\nd S-x",
+            [("a b", "x"), ("d", "x")],
+            ["2: the x entity has no last tag; it is read as ending here."],
+            id="begin-without-end",
+        ),
+        pytest.param(
+            "a B-x\nb B-x\nc E-x\nd B-x",
+            [("a", "x"), ("b c", "x"), ("d", "x")],
+            [
+                "1: the x entity has no last tag; it is read as ending here.",
+                "4: the x entity has no last tag; it is read as ending here.",
+            ],
+            id="begin-after-begin-and-at-the-end",
+        ),
+        pytest.param(
+            "a B-x\nb E-y\nc S-y\nd I-y",
+            [("a", "x"), ("b", "y"), ("c", "y"), ("d", "y")],
+            [
+                "1: the x entity has no last tag; it is read as ending here.",
+                "2: E-y continues no y entity; it is read as beginning one.",
+                "4: I-y continues no y entity; it is read as beginning one.",
+                "4: the y entity has no last tag; it is read as ending here.",
+            ],
+            id="label-changes-at-the-end",
+        ),
+    ],
+)
+def test_tags_against_the_scheme_are_counted_and_lose_nothing(
+    tmp_path: Path, lines: str, entities: list[tuple[str, str]], expected: list[str]
+) -> None:
+    path = write(tmp_path / "a.conll", lines)
+    assert read(path, report=DataReport()) == [("a b c d", entities)]
+    assert problems(path) == [f"a.conll:{line}" for line in expected]
+
+
+CMEEE_1 = [
+    {"text": "研究证实", "entities": []},
+    {"text": "肺内病变", "entities": [{"start_idx": 0, "end_idx": 0, "type": "bod", "entity": "肺"}]},
+    {"text": "肺内病变", "entities": [{"start_idx": 0, "end_idx": 3, "type": "sym", "entity": "肺内病变"}]},
+]
+CMEEE_2 = [
+    {"text": "肺内病变", "entities": [{"start_idx": 0, "end_idx": 1, "type": "bod", "entity": "肺"}]},
+    {"text": "肺内病变", "entities": [{"start_idx": 0, "end_idx": 4, "type": "sym", "entity": "肺内病变"}]},
+]
+CMEEE_READ = [("肺内病变", [("肺", "bod")]), ("肺内病变", [("肺内病变", "sym")])]
+SPERT = [
+    {
+        "tokens": ["Ada", "Lovelace", "met", "Bob"],
+        "entities": [{"type": "per", "start": 0, "end": 2}, {"type": "per", "start": 3, "end": 4}],
+        "relations": [{"type": "met", "head": 0, "tail": 1}],
+        "orig_id": 7,
+    }
+]
+CLUENER = {"text": "叶老桂认为:叶老桂", "label": {"name": {"叶老桂": [[0, 2], [6, 8]]}, "word": {"认为": [[3, 4]]}}}
+CLUENER_READ = [("叶老桂认为:叶老桂", [("叶老桂", "name"), ("叶老桂", "name"), ("认为", "word")])]
+ROWS = [[0, 12, "per"], [17, 20, "per"]]
+OBJECTS = [{"id": 1, "start_offset": s, "end_offset": e, "label": label} for s, e, label in ROWS]
+
+
+def task(text: str, *regions: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"id": 1, "data": {"text": text}, "annotations": [{"id": 5, "result": list(regions)}], **more}
+
+
+def region(start: Any, end: Any, *labels: str, **more: Any) -> dict[str, Any]:
+    return {"type": "labels", "from_name": "l", "value": {"start": start, "end": end, "labels": list(labels), **more}}
+
+
+TASK = task(
+    ADA[0],
+    region(0, 12, "per", text="Ada Lovelace"),
+    region(17, 20, "per"),
+    {"type": "choices", "value": {"choices": ["good"]}},
+    {"type": "relation", "from_id": "a", "to_id": "b"},
+)
+
+
+@pytest.mark.parametrize(
+    ("format", "content", "expected"),
+    [
+        pytest.param("cmeee", CMEEE_1, [("研究证实", []), *CMEEE_READ], id="cmeee-inclusive"),
+        pytest.param("cmeee", CMEEE_2, CMEEE_READ, id="cmeee-exclusive"),
+        pytest.param("spert", SPERT, [ADA], id="spert"),
+        pytest.param("cluener", json.dumps(CLUENER) + "\n", CLUENER_READ, id="cluener"),
+        pytest.param("cluener", [CLUENER], CLUENER_READ, id="cluener-array"),
+        pytest.param("doccano", {"text": ADA[0], "label": ROWS}, [ADA], id="doccano-label"),
+        pytest.param("doccano", {"text": ADA[0], "labels": ROWS}, [ADA], id="doccano-labels"),
+        pytest.param("doccano", {"text": ADA[0], "entities": ROWS}, [ADA], id="doccano-entities"),
+        pytest.param("doccano", {"text": ADA[0], "entities": OBJECTS, "relations": []}, [ADA], id="doccano-objects"),
+        pytest.param("label-studio", [TASK], [ADA], id="label-studio"),
+        pytest.param("label-studio", "[\n  " + json.dumps(TASK, indent=4) + "\n]\n", [ADA], id="pretty"),
+        pytest.param("jsonl", [{"text": "a", "entities": []}], [("a", [])], id="jsonl-array"),
+        pytest.param("jsonl", '{"text": "a", "entities": []}\n' * 2, [("a", [])] * 2, id="no-entity-anywhere"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.txt", "a"])
+def test_json_formats_are_told_by_their_records(
+    tmp_path: Path, name: str, format: str, content: object, expected: list[Read]
+) -> None:
+    path = write(tmp_path / name, content)
+    assert input_format(path) == format
+    assert read(path) == expected
+    assert read(path, format=format) == expected
+    assert problems(path) == []
+
+
+def test_ids_and_places_of_records(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", SPERT * 2)
+    assert [(e.id, e.source) for e in read_examples(path)] == [(7, f"{path}[0]"), (7, f"{path}[1]")]
+    path = write(tmp_path / "b.json", json.dumps({**CLUENER, "id": "x"}) + "\n")
+    assert [(e.id, e.source) for e in read_examples(path)] == [("x", f"{path}:1")]
+
+
+def test_entities_may_be_missing_where_labels_are_not_needed(tmp_path: Path) -> None:
+    for format in ("cluener", "cmeee", "doccano", "jsonl"):
+        assert read(write(tmp_path / "a.json", {"text": "x"}), format=format, labelled=False) == [("x", [])]
+    assert read(write(tmp_path / "a.json", {"tokens": ["x"]}), labelled=False) == [("x", [])]
+    assert read(write(tmp_path / "a.json", {"data": {"text": "x"}}), labelled=False) == [("x", [])]
+    assert read(write(tmp_path / "a.txt", "x\n"), format="brat", labelled=False) == [("x\n", [])]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 16])
+def test_arrays_are_cut_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr("hf_globalpointer.data.readers.records._CHUNK", size)
+    texts = ['"[{', "\\", "\ud83d\ude00 é 😀", "a" * 100, "", "null", "\n"]
+    records = [{"text": text, "entities": [], "n": [-1.5e-3, True, None], "id": i} for i, text in enumerate(texts)]
+    for content in (json.dumps(records), json.dumps(records, indent=2), "\ufeff" + json.dumps(records)):
+        path = write(tmp_path / "a.json", content)
+        assert [example.id for example in read_examples(path, "jsonl")] == list(range(len(texts)))
+    assert [example.text for example in read_examples(path, "jsonl")][3:] == texts[3:]
+
+
+def test_arrays_are_read_as_far_as_asked(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", json.dumps(SPERT * 5000)[:-1])
+    assert len(list(islice(read_examples(path), 5000))) == 5000
+    with pytest.raises(DataError, match=r"a\.json\[5000\]: not valid JSON \(the array is cut off\)"):
+        list(read_examples(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected", "left"),
+    [
+        pytest.param(
+            [task("ab", region(0, 1, "x")), {"id": 2, "data": {"text": "c"}, "annotations": []}],
+            ["a.json[1]: the task has no annotation; it is left out."],
+            [("ab", [("a", "x")])],
+            id="no-annotation",
+        ),
+        pytest.param(
+            [
+                task("ab", region(0, 1, "x")),
+                task("ab", annotations=[{"was_cancelled": True, "result": [region(0, 1, "x")]}]),
+            ],
+            ["a.json[1]: the task has no annotation; it is left out."],
+            [("ab", [("a", "x")])],
+            id="cancelled",
+        ),
+        pytest.param(
+            [task("ab", annotations=[{"result": [region(0, 1, "x")]}, {"result": []}])],
+            ["a.json[0]: the task has 2 annotations; the first is read."],
+            [("ab", [("a", "x")])],
+            id="two-annotations",
+        ),
+        pytest.param(
+            [task("ab", region(0, 1), region(1, 2, "x"))],
+            [
+                "a.json[0]: annotations[0].result[0].value has no labels "
+                '({"start": 0, "end": 1, "labels": []}); it is left out.'
+            ],
+            [("ab", [("b", "x")])],
+            id="no-labels",
+        ),
+        pytest.param(
+            [task("ab", {"type": "hypertextlabels", "value": {"start": "/p[1]", "end": "/p[1]"}}, region(1, 2, "x"))],
+            [
+                "a.json[0]: annotations[0].result[0].value is no span of the text "
+                '({"start": "/p[1]", "end": "/p[1]"}); it is left out.'
+            ],
+            [("ab", [("b", "x")])],
+            id="html",
+        ),
+    ],
+)
+def test_label_studio_counts_what_is_no_span(
+    tmp_path: Path, content: object, expected: list[str], left: list[Read]
+) -> None:
+    path = write(tmp_path / "a.json", content)
+    assert problems(path) == expected
+    assert read(path, report=DataReport()) == left
+
+
+def test_label_studio_offsets_may_be_utf16_units(tmp_path: Path) -> None:
+    regions = [region(3, 5, "x", text="ab"), region(0, 2, "y", text="💩"), region(2, 4, "z", text="ab")]
+    assert read(write(tmp_path / "a.json", [task("💩 ab", *regions)])) == [
+        ("💩 ab", [("ab", "x"), ("💩", "y"), ("ab", "z")])
+    ]
+
+
+def test_label_studio_takes_the_only_string_and_several_labels(tmp_path: Path) -> None:
+    content = [{"data": {"body": "ab", "n": 3}, "completions": [{"result": [region(0, 1, "x", "y")]}]}]
+    assert read(write(tmp_path / "a.json", content)) == [("ab", [("a", "x"), ("a", "y")])]
+
+
+ANN = "T1\tper 0 12\tAda Lovelace\nT2\tper 17 20\tBob\nR1\tmet Arg1:T1 Arg2:T2\n#1\tAnnotatorNotes T1\tsure\n\n"
+
+
+def test_brat_folder_and_file(tmp_path: Path) -> None:
+    for name in ("b", "a", "sub/c"):
+        write(tmp_path / f"{name}.txt", ADA[0])
+        write(tmp_path / f"{name}.ann", ANN)
+    write(tmp_path / "annotation.conf", "[entities]\nper\n")
+    assert input_format(tmp_path) == "brat"
+    assert read(tmp_path) == [ADA] * 3
+    assert [(e.id, e.source) for e in read_examples(tmp_path)] == [
+        (name, str(tmp_path / f"{name}.txt")) for name in ("a", "b", "sub/c")
+    ]
+    assert read(tmp_path / "a.txt") == [ADA]
+    assert [example.id for example in read_examples(tmp_path / "a.txt")] == ["a"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_brat_counts_every_character(tmp_path: Path, end: str) -> None:
+    text = f"\ufeff😀{end}Ada{end}Bob"
+    start = text.index("Ada")
+    write(tmp_path / "a.txt", text)
+    write(tmp_path / "a.ann", f"T1\tper {start} {len(text)}\tAda{' ' * len(end)}Bob{end}T2\tempty 0 2\t\ufeff😀")
+    assert read(tmp_path) == [(text, [(f"Ada{end}Bob", "per"), ("\ufeff😀", "empty")])]
+
+
+def test_brat_counts_discontinuous_entities(tmp_path: Path) -> None:
+    write(tmp_path / "a.txt", "left and right lung")
+    write(tmp_path / "a.ann", "T1\tbody 0 4;15 19\tleft lung\nT2\tbody 9 19\tright lung\n")
+    path = tmp_path / "a.txt"
+    assert problems(path) == ["a.ann:1: 'left lung' (body, 0 4;15 19) is discontinuous; it is left out."]
+    assert read(path, report=DataReport()) == [("left and right lung", [("right lung", "body")])]
+
+
+def test_report_keeps_the_first_problems_and_counts_all(tmp_path: Path) -> None:
+    report = DataReport()
+    list(read_examples(write(tmp_path / "a.conll", "a B-x\n\n" + "b I-x\n\n" * 250), report=report))
+    assert (report.num_examples, report.num_entities, report.num_problems, len(report.problems)) == (
+        251,
+        251,
+        250,
+        100,
+    )
+    lines = report.summary().splitlines()
+    assert lines[0] == "251 examples, 251 entities, 250 problems."
+    assert lines[1] == f"  {tmp_path}/a.conll:3: I-x continues no x entity; it is read as beginning one."
+    assert (len(lines), lines[-1]) == (7, "  ... and 245 more")
+
+
+NAMES = ["O", "B-per", "I-per"]
+TOKENS = {"tokens": [["Ada", "Lovelace", "met", "Bob"]]}
+TAGS = Features({"tokens": List(Value("string")), "ner_tags": List(ClassLabel(names=NAMES))})
+
+
+def test_dataset_of_tags() -> None:
+    named = Dataset.from_dict({**TOKENS, "ner_tags": [["B-per", "I-per", "O", "B-per"]], "id": ["x"]})
+    numbered = Dataset.from_dict({**TOKENS, "ner_tags": [[1, 2, 0, 1]]}, features=TAGS)
+    for dataset in (named, numbered, numbered.to_iterable_dataset()):
+        assert [shown(example) for example in read_dataset(dataset)] == [ADA]
+    assert [(example.id, example.source) for example in read_dataset(named)] == [("x", "row 0")]
+
+
+def test_dataset_of_spans() -> None:
+    rows = [{"text": ADA[0], "entities": [{"start": s, "end": e, "label": label} for s, e, label in ROWS]}]
+    assert [shown(example) for example in read_dataset(Dataset.from_list(rows))] == [ADA]
+
+
+def test_dataset_counts_tags_against_the_scheme() -> None:
+    rows = {"tokens": [["a", "b"], ["c"]], "ner_tags": [["B-x", "I-y"], ["B-x"]]}
+    report = DataReport()
+    examples = list(read_dataset(Dataset.from_dict(rows), report))
+    assert [shown(e) for e in examples] == [("a b", [("a", "x"), ("b", "y")]), ("c", [("c", "x")])]
+    assert report.problems == ["row 0: token 1: I-y continues no y entity; it is read as beginning one."]
+    assert (report.num_examples, report.num_entities) == (2, 3)
+    with pytest.raises(DataError, match=r"^row 0: token 1: I-y continues no y entity;.* Without a report this is an"):
+        list(read_dataset(Dataset.from_dict(rows)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            {"words": [["a"]]},
+            "the data set has columns words; rename them to tokens and ner_tags, or text and entities.",
+        ),
+        ({"tokens": [["a"]], "ner_tags": [[1]]}, "row 0: ner_tags: 1 is no tag; cast the column to strings, or to a"),
+        ({"tokens": [["a"]], "ner_tags": [["per"]]}, "row 0: ner_tags: 'per' is no tag; tags are O and B-label"),
+        ({"tokens": [["a"]], "ner_tags": [["O", "O"]]}, "row 0: 1 tokens, but 2 tags; give every token one."),
+        ({"tokens": [[""]], "ner_tags": [["O"]]}, "row 0: tokens[0] is ''; a token must be a string, and not empty."),
+        ({"tokens": [None], "ner_tags": [["O"]]}, "row 0: tokens must be a list, got null."),
+        (
+            {"text": ["a"], "entities": [[{"start": 0, "end": 2, "label": "x"}]]},
+            "row 0: entities[0] ('x') has start 0",
+        ),
+        ({"text": ["a"], "entities": [[{"start": 0, "label": "x"}]]}, 'row 0: field "entities[0].end" is missing'),
+        ({"text": [None], "entities": [[]]}, "row 0: text must be a string, got null."),
+        ({"text": [], "entities": []}, "the data set holds no rows."),
+    ],
+)
+def test_dataset_that_cannot_be_used(rows: dict[str, list[Any]], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        list(read_dataset(Dataset.from_dict(rows)))
+    assert str(caught.value).startswith(message)
+
+
+def test_dataset_of_several_splits_is_refused() -> None:
+    with pytest.raises(DataError, match=r"name a split, as in dataset\['train'\]"):
+        list(read_dataset({"train": Dataset.from_dict(TOKENS)}))  # type: ignore[arg-type]
+
+
+def test_entity_given_twice_counts_once(tmp_path: Path) -> None:
+    report = DataReport()
+    path = write(tmp_path / "a.conll", "a\tB-x\tB-x\n")
+    (example,) = read_examples(path, report=report)
+    assert set(example.entities) == {Entity(0, 1, "x")}
+    assert report.num_entities == 1
