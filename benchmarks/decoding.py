@@ -37,7 +37,7 @@ def trained_like(kind: str, batch: int, n: int, types: int) -> SpanScores:
             else:
                 start[b, a, first] += 11
                 end[b, a, last] += 11
-    mask = torch.ones(batch, n, dtype=torch.bool)
+    mask = torch.ones(batch, 2, n, dtype=torch.bool)
     parts = [part if part is None else part.to(DEVICE) for part in (query, key, start, end)]
     return SpanScores(*parts, mask.to(DEVICE))
 

@@ -37,6 +37,22 @@ def medians(candidates: Mapping[str, Callable[[], Any]], repeats: int, warmup: i
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+def level_for(count: Callable[[float], int], wanted: int, low: float = -60.0, high: float = 60.0) -> float:
+    """The lowest level, nearly, at which an untrained model predicts no more than `wanted`; it is also the last set.
+
+    Args:
+        count (`Callable[[float], int]`): Sets a threshold or bias and counts what is predicted: less, the higher.
+        wanted (`int`): How much a trained model would predict.
+        low (`float`, *optional*, defaults to -60): A level at which more is predicted.
+        high (`float`, *optional*, defaults to 60): A level at which no more is.
+    """
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        low, high = (middle, high) if count(middle) > wanted else (low, middle)
+    count(high)
+    return high
+
+
 def extra_peak_memory(prepare: Callable[..., Callable[[], Any]], *arguments: Any) -> int:
     """Bytes by which running `prepare(*arguments)()` raises the peak memory over what stood after preparing it.
 

@@ -18,7 +18,7 @@ def dense_scores(scores: SpanScores) -> Tensor:
     dense = torch.einsum("bhid,bhjd->bhij", scores.query, scores.key)
     if scores.start is not None and scores.end is not None:
         dense = dense + scores.start[..., :, None] + scores.end[..., None, :]
-    valid = scores.mask[:, None, :, None].float() * scores.mask[:, None, None, :].float()
+    valid = scores.mask[:, :1, :, None].float() * scores.mask[:, 1:, None, :].float()
     dense = dense * valid - (1 - valid) * LARGE
     return dense - torch.ones_like(dense[0, 0]).tril(-1) * LARGE
 

@@ -47,6 +47,8 @@ def main() -> None:
         epochs=20,
         encoder_lr=2e-4,
         head_lr=2e-3,
+        dataset_name="hf-globalpointer samples",
+        language="en",
     )
 
     model = AutoModelForTokenClassification.from_pretrained(checkpoint)

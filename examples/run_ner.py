@@ -12,16 +12,20 @@ Every option of `transformers.TrainingArguments` is an option here too.
 
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from transformers import AutoTokenizer, EarlyStoppingCallback, HfArgumentParser, Trainer, TrainingArguments, set_seed
 
 from hf_globalpointer import (
-    BertForEfficientGlobalPointer,
-    BertForGlobalPointer,
     ComputeSpanMetrics,
     DataCollatorForGlobalPointer,
+    EncoderForEfficientGlobalPointer,
+    EncoderForGlobalPointer,
+    GlobalPointerModelCard,
+    ModelCardCallback,
     encode_examples,
+    max_tokens,
     parameter_groups,
     read_examples,
 )
@@ -31,10 +35,10 @@ from hf_globalpointer import (
 class Arguments:
     """What this script needs beyond the training arguments."""
 
-    encoder: str = field(metadata={"help": "Pretrained BERT encoder: folder or Hub id."})
-    train_file: str = field(metadata={"help": "Training examples (JSON Lines)."})
-    dev_file: str = field(metadata={"help": "Examples to choose the best epoch by (JSON Lines)."})
-    test_file: str | None = field(default=None, metadata={"help": "Examples for a final test (JSON Lines)."})
+    encoder: str = field(metadata={"help": "Pretrained encoder, of any kind: folder or Hub id."})
+    train_file: str = field(metadata={"help": "Training examples."})
+    dev_file: str = field(metadata={"help": "Examples to choose the best epoch by."})
+    test_file: str | None = field(default=None, metadata={"help": "Examples for a final test."})
     model: str = field(default="efficient", metadata={"help": "Which head.", "choices": ["efficient", "full"]})
     head_learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate of the head."})
     patience: int | None = field(default=None, metadata={"help": "Stop after so many epochs without a better F1."})
@@ -70,15 +74,27 @@ def main() -> None:
     labels = sorted({entity.label for example in examples["train"] for entity in example.entities})
 
     tokenizer = AutoTokenizer.from_pretrained(args.encoder)
-    model_class = {"efficient": BertForEfficientGlobalPointer, "full": BertForGlobalPointer}[args.model]
-    model = model_class.from_pretrained(args.encoder, labels=labels)
+    model_class = {"efficient": EncoderForEfficientGlobalPointer, "full": EncoderForGlobalPointer}[args.model]
+    model = model_class.from_encoder_pretrained(args.encoder, labels=labels)
+    max_length = max_tokens(tokenizer, model.max_positions())
 
-    features, metrics = {}, {}
+    features, reports, metrics = {}, {}, {}
     for split, texts in examples.items():
-        features[split], report = encode_examples(texts, tokenizer, model.config.label2id)
-        print(f"{split}: {len(texts)} examples, {report.summary()}")
+        features[split], reports[split] = encode_examples(texts, tokenizer, model.config.label2id, max_length)
+        print(f"{split}: {len(texts)} examples, {reports[split].summary()}")
         # Entities that no tokens spell are not in the labels; the metrics count them as missed.
-        metrics[split] = ComputeSpanMetrics(model.config.id2label, missed=report.unaligned_counts)
+        metrics[split] = ComputeSpanMetrics(model.config.id2label, missed=reports[split].unaligned_counts)
+
+    # Filled in and written at every save, as README.md of the checkpoint.
+    card = GlobalPointerModelCard.from_model(
+        model,
+        Path(training_args.output_dir).resolve().name,
+        Path(args.train_file).stem,
+        data={split: (texts, reports[split]) for split, texts in examples.items()},
+    )
+    callbacks = [ModelCardCallback(card)]
+    if args.patience:
+        callbacks.append(EarlyStoppingCallback(args.patience))
 
     groups = parameter_groups(
         model, training_args.learning_rate, args.head_learning_rate, weight_decay=training_args.weight_decay
@@ -91,7 +107,7 @@ def main() -> None:
         data_collator=DataCollatorForGlobalPointer(tokenizer),
         processing_class=tokenizer,
         compute_metrics=metrics["dev"],
-        callbacks=[EarlyStoppingCallback(args.patience)] if args.patience else None,
+        callbacks=callbacks,
         optimizers=(torch.optim.AdamW(groups), None),
     )
     trainer.train()
@@ -103,6 +119,9 @@ def main() -> None:
         results = trainer.evaluate(features["test"], metric_key_prefix="test")
         trainer.save_metrics("test", results)
         trainer.log_metrics("test", results)
+        card.scores["test"] = {name.removeprefix("test_"): value for name, value in results.items()}
+        if training_args.should_save:
+            card.save(training_args.output_dir)
 
 
 if __name__ == "__main__":
