@@ -7,7 +7,8 @@ A script to copy and change. Data are JSON Lines, in characters, end exclusive; 
     python examples/run_ner.py --encoder google-bert/bert-base-cased --train_file train.jsonl --dev_file dev.jsonl \
         --output_dir my-ner --num_train_epochs 10 --learning_rate 3e-5
 
-Every option of `transformers.TrainingArguments` is an option here too.
+Every option of `transformers.TrainingArguments` is an option here too. Started by `accelerate launch` or `torchrun`,
+the script trains on many devices; after a crash, the same command with `--resume` goes on from the last checkpoint.
 """
 
 import sys
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, EarlyStoppingCallback, HfArgumentParser, Trainer, TrainingArguments, set_seed
+from transformers import AutoTokenizer, EarlyStoppingCallback, HfArgumentParser, TrainingArguments, set_seed
 
 from hf_globalpointer import (
     ComputeSpanMetrics,
@@ -23,8 +24,12 @@ from hf_globalpointer import (
     EncoderForEfficientGlobalPointer,
     EncoderForGlobalPointer,
     GlobalPointerModelCard,
+    GlobalPointerTrainer,
     ModelCardCallback,
+    check_output_folder,
+    checkpoint_bytes,
     encode_examples,
+    last_whole_checkpoint,
     max_tokens,
     parameter_groups,
     read_examples,
@@ -42,6 +47,7 @@ class Arguments:
     model: str = field(default="efficient", metadata={"help": "Which head.", "choices": ["efficient", "full"]})
     head_learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate of the head."})
     patience: int | None = field(default=None, metadata={"help": "Stop after so many epochs without a better F1."})
+    resume: bool = field(default=False, metadata={"help": "Go on with the run in the output folder."})
 
 
 @dataclass
@@ -50,6 +56,7 @@ class NerTrainingArguments(TrainingArguments):
 
     num_train_epochs: float = 10
     learning_rate: float = 5e-5
+    weight_decay: float = 0.01
     warmup_steps: float = 0.1
     per_device_train_batch_size: int = 16
     per_device_eval_batch_size: int = 32
@@ -61,6 +68,8 @@ class NerTrainingArguments(TrainingArguments):
     load_best_model_at_end: bool = True
     metric_for_best_model: str | None = "f1"
     report_to: str = "none"
+    ddp_find_unused_parameters: bool | None = False
+    restore_callback_states_from_checkpoint: bool = True
 
 
 def main() -> None:
@@ -77,11 +86,16 @@ def main() -> None:
     model_class = {"efficient": EncoderForEfficientGlobalPointer, "full": EncoderForGlobalPointer}[args.model]
     model = model_class.from_encoder_pretrained(args.encoder, labels=labels)
     max_length = max_tokens(tokenizer, model.max_positions())
+    if training_args.should_save:
+        # The last checkpoint, the best one, one being written, and the model at the end.
+        needed = checkpoint_bytes(model, (training_args.save_total_limit or 1) + 3)
+        check_output_folder(training_args.output_dir, needed, resume=args.resume)
 
     features, reports, metrics = {}, {}, {}
     for split, texts in examples.items():
         features[split], reports[split] = encode_examples(texts, tokenizer, model.config.label2id, max_length)
-        print(f"{split}: {len(texts)} examples, {reports[split].summary()}")
+        if training_args.should_log:
+            print(f"{split}: {len(texts)} examples, {reports[split].summary()}")
         # Entities that no tokens spell are not in the labels; the metrics count them as missed.
         metrics[split] = ComputeSpanMetrics(model.config.id2label, missed=reports[split].unaligned_counts)
 
@@ -99,7 +113,7 @@ def main() -> None:
     groups = parameter_groups(
         model, training_args.learning_rate, args.head_learning_rate, weight_decay=training_args.weight_decay
     )
-    trainer = Trainer(
+    trainer = GlobalPointerTrainer(
         model=model,
         args=training_args,
         train_dataset=features["train"],
@@ -110,7 +124,7 @@ def main() -> None:
         callbacks=callbacks,
         optimizers=(torch.optim.AdamW(groups), None),
     )
-    trainer.train()
+    trainer.train(last_whole_checkpoint(training_args.output_dir, model) if args.resume else None)
     trainer.save_model()
 
     trainer.save_metrics("dev", trainer.evaluate())

@@ -1,5 +1,6 @@
 """GlobalPointer and Efficient GlobalPointer span-based named-entity recognition for Hugging Face Transformers."""
 
+from .checkpoints import check_output_folder, checkpoint_bytes, last_whole_checkpoint
 from .data import DataCollatorForGlobalPointer, DataError, Entity, Example, encode_examples, read_examples
 from .metrics import ComputeSpanMetrics, SpanMetrics, score_predictions
 from .model_card import GlobalPointerModelCard, ModelCardCallback
@@ -22,6 +23,7 @@ from .modeling.span_scores import SpanScores
 from .modeling.token_windows import max_tokens
 from .optimization import parameter_groups
 from .registration import register
+from .trainer import GlobalPointerTrainer
 
 
 __version__ = "0.1.0"
@@ -45,10 +47,14 @@ __all__ = [
     "GlobalPointerModelCard",
     "GlobalPointerNerPipeline",
     "GlobalPointerOutput",
+    "GlobalPointerTrainer",
     "ModelCardCallback",
     "SpanMetrics",
     "SpanScores",
+    "check_output_folder",
+    "checkpoint_bytes",
     "encode_examples",
+    "last_whole_checkpoint",
     "max_tokens",
     "parameter_groups",
     "read_examples",
