@@ -54,8 +54,8 @@ def check_output_folder(folder: str | os.PathLike[str], needed_bytes: int = 0, r
 
 def checkpoint_bytes(model: PreTrainedModel, num_checkpoints: int) -> int:
     """The room that so many checkpoints take, with the two moments that Adam keeps of each trainable parameter."""
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    moments = sum(2 * p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    weights: int = sum(p.numel() * p.element_size() for p in model.parameters())
+    moments: int = sum(2 * p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     return num_checkpoints * (weights + moments)
 
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from .data.schema import Entity, Example
 from .metrics import SpanCounts, SpanMetrics
-from .modeling.token_windows import _WITHOUT_BLANKS
+from .modeling.token_windows import SCRIPTS_WITHOUT_BLANKS
 
 
 LENGTHS = ("< 3", "3-5", ">= 6")
 DENSITIES = ("< 0.1", "0.1-0.3", ">= 0.3")
-_UNSPACED = "".join(f"{chr(first)}-{chr(last)}" for first, last in _WITHOUT_BLANKS)
+_UNSPACED = "".join(f"{chr(first)}-{chr(last)}" for first, last in SCRIPTS_WITHOUT_BLANKS)
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 
 

@@ -209,8 +209,8 @@ GOOD = '{"text": "ab xz", "entities": [{"start": 3, "end": 5, "label": "date"}]}
         ({"--encoder": "/no/such/encoder"}, "no such folder"),
         ({"--encoder-lr": "nan"}, "--encoder-lr must be greater than 0"),
         ({"--head-lr": "-1"}, "--head-lr must be greater than 0"),
-        ({"--output": "full"}, "exists and is not an empty folder"),
-        ({"--output": "train.jsonl"}, "exists and is not an empty folder"),
+        ({"--output": "full"}, "full exists and is not empty; resume the run in it, choose another"),
+        ({"--output": "train.jsonl"}, r"train\.jsonl is a file; name a folder"),
     ],
 )
 def test_bad_input_to_train_is_one_sentence(

@@ -410,6 +410,7 @@ def test_word_aligned_leaves_out_what_begins_or_ends_inside_a_word(wordpiece: Pr
     (feature,), report = encode_examples([example], wordpiece, IDS, 16, word_aligned=True)
     assert sorted(feature["labels"]) == [[0, 1, 3], [0, 4, 7]]
     assert [item.entity for item in report.unaligned] == [ends_inside, begins_inside]
+    assert {item.reason for item in report.unaligned} == {"begins or ends inside a word"}
     assert report.num_entities == 4
     assert report.unaligned_counts == {"person": 1, "place": 1}
     assert report.summary().startswith("2 of 4 entities aligned")

@@ -82,7 +82,7 @@ def test_brat_numbers_examples_without_id(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("alphabet", ["ab", "O-BIES[{", "東é😀\"'\\#="])
+@pytest.mark.parametrize("alphabet", ["ab", "O-BIES[{", "ßé😀\"'\\#="])
 def test_columns_give_back_text_and_flat_entities(tmp_path: Path, seed: int, alphabet: str) -> None:
     examples = list(texts(seed, 100, alphabet))
     write_examples(iter(examples), tmp_path / "a.conll")
@@ -98,6 +98,20 @@ def test_columns_are_iob2(tmp_path: Path) -> None:
     )
 
 
+def test_columns_of_characters_give_back_chinese_text_without_blanks(tmp_path: Path) -> None:
+    examples = [
+        Example("李白生于701年", (Entity(0, 2, "人"), Entity(4, 8, "年"))),
+        Example("見 iPhone 了"),
+        Example("了"),
+    ]
+    write_examples(examples, tmp_path / "a.conll")
+    lines = (tmp_path / "a.conll").read_text(encoding="utf-8").splitlines()
+    assert lines[:9] == ["李\tB-人", "白\tI-人", "生\tO", "于\tO", "7\tB-年", "0\tI-年", "1\tI-年", "年\tI-年", ""]
+    assert [plain(e) for e in read(tmp_path / "a.conll")] == [plain(e) for e in examples]
+    # Only words longer than a character tell that there were blanks.
+    assert "columns do not keep the blanks" in error_of([Example("我 是")], tmp_path / "b.conll")
+
+
 @pytest.mark.parametrize("text", ["Ada  met\nBob", " Ada met Bob", "Ada\u00a0met Bob\n"])
 def test_columns_tell_where_blanks_change(tmp_path: Path, text: str) -> None:
     example = Example(
@@ -106,7 +120,7 @@ def test_columns_tell_where_blanks_change(tmp_path: Path, text: str) -> None:
     )
     report = DataReport()
     write_examples([example], tmp_path / "a.conll", report=report)
-    assert report.problems == [f"{example.name}: blanks of the text are written as single ones between tokens."]
+    assert report.problems == [f"{example.name}: columns do not keep the blanks of the text."]
     assert read(tmp_path / "a.conll") == [Example("Ada met Bob", (Entity(0, 3, "x"), Entity(8, 11, "y")))]
     assert error_of([example], tmp_path / "b.conll").startswith(report.problems[0])
 

@@ -197,7 +197,6 @@ def test_what_the_tokenizer_drops_at_the_edge_of_a_word_does_not_hide_it(
     assert window.span_token_mask.sum(axis=1).tolist() == [2, 2]
 
 
-@pytest.mark.xfail(strict=True, reason="vowels and finals of decomposed Hangul are letters, not marks")
 def test_a_composed_syllable_covers_all_its_letters() -> None:
     tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "한": 1}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.NFC()

@@ -1,12 +1,10 @@
 """What the commands share: loading, running the pipeline with a progress bar, tables, whole files."""
 
 import os
-import stat
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -19,6 +17,7 @@ from ..data import DataError, Example
 from ..metrics import SpanCounts, SpanMetrics, score_predictions
 from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 from ..modeling.span_decoding import PredictedEntity
+from ..partial import whole_path
 from ..registration import MODELS, TASK
 
 
@@ -68,18 +67,6 @@ def load_pipeline(name: str) -> GlobalPointerNerPipeline:
             raise ValueError(f"it is of type {config.model_type!r}, not a GlobalPointer model; train one from it.")
         model = AutoModelForTokenClassification.from_pretrained(name)
         return GlobalPointerNerPipeline(model=model, tokenizer=AutoTokenizer.from_pretrained(name), task=TASK)
-
-
-def check_output_folder(output: Path) -> None:
-    """Raise an `InputError` unless the folder is new or empty and can be written: before the work, not after it."""
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InputError(f"{output} exists and is not an empty folder; choose another --output or remove it.")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=output):
-            pass
-    except OSError as error:
-        raise InputError(f"cannot write to {output}: {error.strerror}.") from error
 
 
 def check_labels(examples: Iterable[Example], known: Iterable[str], whose: str) -> None:
@@ -144,18 +131,11 @@ def metrics_table(metrics: SpanMetrics, title: str) -> Table:
     return table
 
 
-def partial_path(path: Path) -> Path:
-    """The name that [`whole_file`] writes under until the file is whole."""
-    target = path.resolve()
-    return target.with_name(f"{target.name}.partial")
-
-
 @contextmanager
 def whole_file(path: Path, keep: int = 0) -> Iterator[TextIO]:
     """Write a file under its name with `.partial` added, and give it its own name only once it is whole.
 
-    Each line is on its way to the disk before the next is written, so that a killed program leaves whole lines. What
-    is no file, such as a pipe or a device, is written to as it is.
+    Each line is on its way to the disk before the next is written, so that a killed program leaves whole lines.
 
     Args:
         path (`Path`): The file.
@@ -164,21 +144,17 @@ def whole_file(path: Path, keep: int = 0) -> Iterator[TextIO]:
     Raises:
         InputError: If it cannot be written.
     """
-    target = path.resolve()
-    if target.is_dir():
+    if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder; name a file.")
-    is_stream = target.exists() and not stat.S_ISREG(target.stat().st_mode)
-    partial = target if is_stream else partial_path(path)
-    try:
-        file = partial.open("a" if keep else "w", buffering=1, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}.") from error
-    with file:
-        if keep:
-            file.truncate(keep)
-        yield file
-        if not is_stream:
-            file.flush()
-            os.fsync(file.fileno())
-    if not is_stream:
-        partial.replace(target)
+    with whole_path(path) as place:
+        try:
+            file = place.open("a" if keep else "w", buffering=1, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}.") from error
+        with file:
+            if keep:
+                file.truncate(keep)
+            yield file
+            if place.is_file():
+                file.flush()
+                os.fsync(file.fileno())

@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 from transformers import AutoTokenizer
 
+from ..checkpoints import check_output_folder
 from ..convert import LAYOUTS, ConversionError, convert_checkpoint
 from ..data.readers.lines import numbered_lines
 from ..modeling.configuration_global_pointer import BertEfficientGlobalPointerConfig, BertGlobalPointerConfig
-from .common import InputError, check_output_folder, loading, messages
+from .common import InputError, loading, messages
 
 
 _KNOWN = "; ".join(f"{layout.name} ({layout.used_by})" for layout in LAYOUTS.values())

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn, TextIO
 
-from .common import InputError, partial_path, say, whole_file
+from ..partial import partial_path
+from .common import InputError, say, whole_file
 
 
 class Written(NamedTuple):

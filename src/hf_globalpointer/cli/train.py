@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from transformers import AutoConfig, AutoTokenizer, EarlyStoppingCallback, PreTrainedModel, Trainer, TrainingArguments
 
+from ..checkpoints import check_output_folder, checkpoint_bytes, last_whole_checkpoint
 from ..data import DataCollatorForGlobalPointer, DataError, Example, encode_examples, read_examples
 from ..metrics import ComputeSpanMetrics, SpanMetrics
 from ..model_card import GlobalPointerModelCard, ModelCardCallback
@@ -29,7 +30,6 @@ from ..registration import TASK
 from .common import (
     InputError,
     check_labels,
-    check_output_folder,
     evaluate_examples,
     loading,
     messages,
@@ -79,6 +79,9 @@ def train(
     license: Annotated[
         str | None, typer.Option(help="Licence of the model, for the card, as the Hub spells it, such as apache-2.0.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --output that was interrupted.")
+    ] = False,
 ) -> None:
     """Fine-tune an encoder, keep the epoch with the best dev F1, and write checkpoint, model card and metrics.json."""
     for option, rate in (("--encoder-lr", encoder_lr), ("--head-lr", head_lr)):
@@ -87,12 +90,13 @@ def train(
     if model_id is not None and "/" not in model_id:
         raise InputError(f"--model-id must be a Hub id, such as org/name, got {model_id}.")
     splits, labels = _read_splits(train, dev, test)
-    check_output_folder(output)
 
     transformers.set_seed(seed)
     with loading("encoder", encoder):
         tokenizer = AutoTokenizer.from_pretrained(encoder)
         network = _new_model(encoder, model, labels, word_aligned)
+    # The last checkpoint, the best one, one being written, and the model at the end.
+    check_output_folder(output, checkpoint_bytes(network, 4), resume)
 
     label2id = network.config.label2id
     features, reports = {}, {}
@@ -130,6 +134,7 @@ def train(
         "seed": seed,
     }
     checkpoints = output / "checkpoints"
+    _check_settings(checkpoints / "settings.json", settings, resume)
     trainer = Trainer(
         model=network,
         args=_training_arguments(checkpoints, epochs, encoder_lr, batch_size, seed),
@@ -142,7 +147,7 @@ def train(
         callbacks=[ModelCardCallback(card), *([EarlyStoppingCallback(patience)] if patience else [])],
         optimizers=(torch.optim.AdamW(parameter_groups(network, encoder_lr, head_lr)), None),
     )
-    trainer.train()
+    trainer.train(last_whole_checkpoint(checkpoints, network) if resume else None)
 
     pipe = GlobalPointerNerPipeline(model=trainer.model, tokenizer=tokenizer, task=TASK)
     results = {name: evaluate_examples(pipe, splits[name], 2 * batch_size) for name in splits if name != "train"}
@@ -170,6 +175,20 @@ def _read_splits(train: Path, dev: Path, test: Path | None) -> tuple[dict[str, l
     return splits, labels
 
 
+def _check_settings(path: Path, settings: dict[str, Any], resume: bool) -> None:
+    """Note the settings of a new run; those of a resumed one must be the same."""
+    if resume and path.exists():
+        for name, value in json.loads(path.read_text(encoding="utf-8")).items():
+            if settings[name] != value:
+                raise InputError(f"--{name.replace('_', '-')} was {value} when the run in {path.parent} began.")
+        return
+    if (path.parents[1] / "metrics.json").exists():
+        raise InputError(f"the run in {path.parents[1]} has ended; there is nothing to resume.")
+    path.parent.mkdir(exist_ok=True)
+    with whole_file(path) as file:
+        json.dump(settings, file)
+
+
 def _new_model(encoder: str, head: Head, labels: list[str], word_aligned: bool) -> PreTrainedModel:
     """A model with BERT's own class where the encoder is a BERT, and the class for any encoder otherwise."""
     if AutoConfig.from_pretrained(encoder).model_type == "bert":
@@ -192,10 +211,10 @@ def _training_arguments(
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=1,
-        save_only_model=True,
         load_best_model_at_end=True,
         metric_for_best_model="f1",
         logging_strategy="epoch",
+        restore_callback_states_from_checkpoint=True,
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to="none",
         seed=seed,

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -13,10 +12,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..checkpoints import check_output_folder
 from ..data import read_examples
 from ..metrics import SpanMetrics
 from ..thresholds import FLOOR, Curve, best_thresholds, collect_candidates, plot_curves, precision_recall_curve
 from .common import InputError, check_labels, evaluate_examples, load_pipeline, messages, whole_file
+
+
+_NOTE = (
+    "The thresholds in config.json were chosen later, with `hf-globalpointer tune-thresholds`; the scores above were "
+    "measured with those before them."
+)
 
 
 class Objective(StrEnum):
@@ -74,7 +80,7 @@ def tune_thresholds(
     check_labels(examples, pipe.model.config.label2id, "the model's labels")
     folder = output or model
     for each in (model, folder):
-        _check_writable(each)
+        check_output_folder(each, resume=True)
 
     with messages.status(f"Looking for all spans of a probability above {FLOOR} ..."):
         candidates = collect_candidates(pipe, examples, batch_size)
@@ -98,18 +104,16 @@ def tune_thresholds(
     config = (model / "config.json").read_text(encoding="utf-8")
     content = json.loads(config) | {"thresholds": thresholds}
     _write_json(model / "config.json", content, indent=2, ensure_ascii=config.isascii())
+    _note_in_card(model / "README.md")
     Console().print(_table(str(data), before, after))
     messages.print(f"{model / 'config.json'} has the thresholds, {folder} the figures.", markup=False, highlight=False)
 
 
-def _check_writable(folder: Path) -> None:
-    """Fail before the slow work, not after it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder):
-            pass
-    except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}.") from error
+def _note_in_card(card: Path) -> None:
+    """Say in the model card, if there is one, that its scores are of other thresholds."""
+    if card.exists() and _NOTE not in (content := card.read_text(encoding="utf-8")):
+        with whole_file(card) as file:
+            file.write(f"{content.rstrip()}\n\n{_NOTE}\n")
 
 
 def _write_json(path: Path, content: object, indent: int | None = None, ensure_ascii: bool = True) -> None:

@@ -1,26 +1,30 @@
 """From entities in characters to labels in tokens, with an account of what could not be aligned."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import compress
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from ..modeling.token_windows import TokenWindow, max_tokens, token_windows, word_boundaries
+from ..modeling.token_windows import TokenWindow, max_tokens, token_windows, words_boundaries
 from .schema import DataError, Entity, Example
 
 
 OnUnaligned = Literal["drop", "expand", "error"]
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 Integers = NDArray[np.int64]
 # Examples that are tokenised in one call: enough for arrays to pay, and so few that most of what is made on the way is
 # gone before the garbage collector takes it for something that stays.
 _EXAMPLES_AT_ONCE = 100
 _NO_KEY = np.iinfo(np.int64).max
 _NO_TOKEN = "begins or ends where no token does"
+_IN_WORD = "begins or ends inside a word"
 _CUT = "is cut by every window"
 
 
@@ -147,15 +151,29 @@ def encode_examples(
     if not examples:
         return features, report
     max_length = max_tokens(tokenizer) if max_length is None else max_length
-    for begin in range(0, len(examples), _EXAMPLES_AT_ONCE):
-        some = examples[begin : begin + _EXAMPLES_AT_ONCE]
+
+    def tokenise(some: list[Example]) -> tuple[list[TokenWindow], list[NDArray[np.bool_]] | None]:
         texts = [example.text for example in some]
-        boundaries = [word_boundaries(text) for text in texts] if word_aligned else None
-        windows = token_windows(tokenizer, texts, max_length, stride, boundaries)
-        labels = _align(some, windows, label2id, on_unaligned, report)
+        boundaries = words_boundaries(texts) if word_aligned else None
+        return token_windows(tokenizer, texts, max_length, stride, boundaries), boundaries
+
+    batches = [examples[begin : begin + _EXAMPLES_AT_ONCE] for begin in range(0, len(examples), _EXAMPLES_AT_ONCE)]
+    for some, (windows, boundaries) in zip(batches, _one_ahead(tokenise, batches), strict=True):
+        labels = _align(some, windows, label2id, on_unaligned, report, boundaries)
         for window, rows in zip(windows, labels, strict=True):
             features.append({**window.inputs, "span_token_mask": window.span_token_mask.tolist(), "labels": rows})
     return features, report
+
+
+def _one_ahead(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
+    """Map in a thread of its own, an item ahead of what is taken: tokenizers work without the interpreter's lock."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        waiting: deque[Future[_Result]] = deque()
+        for item in items:
+            waiting.append(thread.submit(function, item))
+            if len(waiting) > 1:
+                yield waiting.popleft().result()
+        yield from (future.result() for future in waiting)
 
 
 # An entity in a batch of texts: sample, start, end, label. Plain tuples are quick to make, hash and compare.
@@ -168,6 +186,7 @@ def _align(
     label2id: dict[str, int],
     on_unaligned: OnUnaligned,
     report: AlignmentReport,
+    boundaries: Sequence[NDArray[np.bool_]] | None,
 ) -> list[list[list[int]]]:
     """The label rows of each window; what aligns with none goes into the report."""
     labels: list[list[list[int]]] = [[] for _ in windows]
@@ -190,7 +209,10 @@ def _align(
         return labels
     labelled = set(compress(spans, aligned))
     for span in compress(spans, ~aligned):
-        item = UnalignedEntity(examples[span[0]], Entity(*span[1:]), _CUT if finder.has_bounds(span) else _NO_TOKEN)
+        sample, start, end, _ = span
+        in_word = boundaries is not None and not boundaries[sample][[start, end]].all()
+        reason = _IN_WORD if in_word else _CUT if finder.has_bounds(span) else _NO_TOKEN
+        item = UnalignedEntity(examples[sample], Entity(*span[1:]), reason)
         if on_unaligned == "error":
             raise DataError(
                 f"{item}; correct its start and end, take longer windows or a longer stride if it is cut, or choose "

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from transformers import Pipeline
 
-from .span_decoding import CharSpan, Overlap, PredictedEntity, entities_of, merge_spans, select_spans
-from .token_windows import TokenWindow, max_tokens, token_windows, word_boundaries
+from .span_decoding import CharSpan, Overlap, PredictedEntity, entities_of, is_count, merge_spans, select_spans
+from .token_windows import TokenWindow, max_tokens, token_windows, word_boundaries, words_boundaries
 
 
 # How many batches are tokenised and sorted by length together.
@@ -140,8 +140,8 @@ class GlobalPointerNerPipeline(Pipeline):
         # What is wrong must come out at the call, not at the first text.
         if on_long not in (None, "window", "error"):
             raise ValueError(f'`on_long` must be "window" or "error", got {on_long!r}.')
-        if max_spans is not None and max_spans < 1:
-            raise ValueError(f"`max_spans` must be at least 1, got {max_spans}.")
+        if max_spans is not None and not is_count(max_spans, at_least=1):
+            raise ValueError(f"`max_spans` must be a whole number of at least 1, got {max_spans!r}.")
         self.model.label_thresholds(threshold)
         select_spans([], "nested" if overlap is None else overlap, top_k)
         given = [{k: v for k, v in part.items() if v is not None} for part in (preprocess, forward, postprocess)]
@@ -155,6 +155,7 @@ class GlobalPointerNerPipeline(Pipeline):
         forward: dict[str, Any],
         postprocess: dict[str, Any],
     ) -> Iterator[list[PredictedEntity]]:
+        labels = self.model.config.id2label
         for some in _in_lists(documents, batch_size * BATCHES_AT_ONCE if batch_size > 1 else 1):
             windows = self.preprocess(some, **preprocess)
             spans: list[list[CharSpan]] = [[] for _ in some]
@@ -165,8 +166,7 @@ class GlobalPointerNerPipeline(Pipeline):
                 columns = self.forward(self._collate(batch), **forward)
                 rows = zip(*(columns[name].tolist() for name in ("row", "start", "end", "type", "score")), strict=True)
                 for row, start, end, kind, score in rows:
-                    label = self.model.config.id2label[kind]
-                    spans[batch[row].sample].append(CharSpan(start, end, label, score))
+                    spans[batch[row].sample].append(CharSpan(start, end, labels[kind], score))
             for document, found in zip(some, spans, strict=True):
                 yield self.postprocess(document, found, **postprocess)
 
@@ -181,7 +181,13 @@ class GlobalPointerNerPipeline(Pipeline):
         if word_aligned is None:
             word_aligned = self.model.config.word_aligned
         texts = [document.text for document in documents]
-        boundaries = [word_boundaries(*document) for document in documents] if word_aligned else None
+        boundaries = None
+        if word_aligned:
+            of_texts = words_boundaries(texts)
+            boundaries = [
+                own if document.words is None else word_boundaries(*document)
+                for own, document in zip(of_texts, documents, strict=True)
+            ]
         windows = token_windows(self.tokenizer, texts, self._max_length, stride, boundaries)
         if on_long == "error" and len(windows) > len(documents):
             sample = next(a.sample for a, b in pairwise(windows) if a.sample == b.sample)

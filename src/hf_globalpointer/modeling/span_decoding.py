@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
-from typing import Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 
 Overlap = Literal["nested", "flat", "no_crossing"]
@@ -58,17 +58,22 @@ def select_spans(spans: Iterable[CharSpan], overlap: Overlap = "nested", top_k: 
         `list[CharSpan]`: Ordered by start, then the longer first, then label.
 
     Raises:
-        ValueError: If `overlap` is none of the three, or `top_k` is negative.
+        ValueError: If `overlap` is none of the three, or `top_k` is negative or no whole number.
     """
     if overlap not in _CLASHES:
         raise ValueError(f"`overlap` must be one of {list(_CLASHES)}, got {overlap!r}.")
-    if top_k is not None and top_k < 0:
-        raise ValueError(f"`top_k` must not be negative, got {top_k}.")
+    if top_k is not None and not is_count(top_k, at_least=0):
+        raise ValueError(f"`top_k` must be a whole number, 0 or more, got {top_k!r}.")
     ranked = sorted(spans, key=lambda span: (-span.score, *_place(span)))
     clash = _CLASHES[overlap]
     if clash is not None:
         ranked = _without(clash, ranked)
     return sorted(ranked[:top_k], key=_place)
+
+
+def is_count(value: Any, at_least: int) -> bool:
+    """Whether a value is a whole number of at least so much."""
+    return isinstance(value, int) and value >= at_least
 
 
 def entities_of(text: str, spans: Iterable[CharSpan]) -> list[PredictedEntity]:

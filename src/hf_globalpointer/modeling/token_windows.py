@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 # Code points, first and last, of scripts without blanks between words: Thai and Lao, Myanmar, Khmer, kana, Han.
-_WITHOUT_BLANKS = (
+SCRIPTS_WITHOUT_BLANKS = (
     (0x0E00, 0x0EFF),
     (0x1000, 0x109F),
     (0x1780, 0x17FF),
@@ -27,6 +27,8 @@ _WITHOUT_BLANKS = (
     (0x1AFF0, 0x1B16F),
     (0x20000, 0x3FFFF),
 )
+# Vowels and finals of Hangul that is not composed, which follow the first letter of their syllable.
+_HANGUL_LATER = ((0x1160, 0x11FF), (0xD7B0, 0xD7FF))
 # Tokenizers without a limit say so with a huge number.
 _NO_LIMIT = 1_000_000
 
@@ -117,7 +119,8 @@ def token_windows(
     )
     mask = (_flat(batch.pop("special_tokens_mask"), sum(lengths)) == 0) & (offsets[:, 0] < offsets[:, 1])
     if boundaries is not None:
-        mask = mask & np.concatenate(boundaries)[offsets.T]
+        bounds = np.concatenate([np.broadcast_to(each, (2, each.shape[-1])) for each in boundaries], axis=1)
+        mask = mask & np.take_along_axis(bounds, offsets.T, axis=1)
     offsets, mask = offsets - begin, mask.astype(np.int64)
     ends = np.cumsum(lengths).tolist()
     names, columns = zip(*batch.items(), strict=True)
@@ -158,7 +161,9 @@ def tidy_offsets(text: str, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def word_boundaries(text: str, words: Iterable[tuple[int, int]] | None = None) -> NDArray[np.bool_]:
-    """Where words begin and end: bool `(len(text) + 1,)`.
+    """Where spans of words may begin and end: bool `(len(text) + 1,)`, or `(2, len(text) + 1)` for given words.
+
+    Given words may have something other than blanks between them, so that where one ends no span may begin.
 
     Args:
         text (`str`): The text.
@@ -168,9 +173,10 @@ def word_boundaries(text: str, words: Iterable[tuple[int, int]] | None = None) -
             with the marks that follow.
     """
     if words is not None:
-        boundaries = np.zeros(len(text) + 1, dtype=bool)
-        boundaries[[edge for word in words for edge in word]] = True
-        return boundaries
+        bounds = np.zeros((2, len(text) + 1), dtype=bool)
+        for row, edges in zip(bounds, zip(*words, strict=True), strict=False):
+            row[list(edges)] = True
+        return bounds
     letter, mark, blank, joiner = (
         _each(text, is_such) for is_such in (_goes_on, _is_mark, str.isspace, "\u200c\u200d".__contains__)
     )
@@ -184,16 +190,34 @@ def word_boundaries(text: str, words: Iterable[tuple[int, int]] | None = None) -
     return boundaries
 
 
+def words_boundaries(texts: Sequence[str]) -> list[NDArray[np.bool_]]:
+    """[`word_boundaries`] of each of many texts, found at once."""
+    # Blanks between them keep them apart.
+    boundaries = word_boundaries("\n".join(texts))
+    begins = np.cumsum([0, *(len(text) + 1 for text in texts[:-1])]).tolist()
+    return [boundaries[begin : begin + len(text) + 1] for begin, text in zip(begins, texts, strict=True)]
+
+
 @cache
 def _goes_on(character: str) -> bool:
     """Whether a word goes on from such a character to the next."""
-    if any(first <= ord(character) <= last for first, last in _WITHOUT_BLANKS):
-        return False
-    return character.isalnum() or character == "_"
+    return (character.isalnum() or character == "_") and not needs_no_blanks(character)
 
 
+@cache
+def needs_no_blanks(character: str) -> bool:
+    """Whether a character is of a script without blanks between words."""
+    return _is_among(character, SCRIPTS_WITHOUT_BLANKS)
+
+
+@cache
 def _is_mark(character: str) -> bool:
-    return unicodedata.category(character).startswith("M")
+    """Whether such a character stands on the one before it."""
+    return unicodedata.category(character).startswith("M") or _is_among(character, _HANGUL_LATER)
+
+
+def _is_among(character: str, ranges: Iterable[tuple[int, int]]) -> bool:
+    return any(first <= ord(character) <= last for first, last in ranges)
 
 
 def _each(text: str, is_such: Callable[[str], bool]) -> NDArray[np.bool_]:

@@ -37,7 +37,7 @@ class _Layout:
 
 
 def read_conll(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
-    """Yield each sentence; its text is the tokens joined by a blank.
+    """Yield each sentence; its text is the tokens as [`join_tokens`] joins them.
 
     Tokens are the first column, and every other column in which most values are tags is a layer of entities, except
     the phrases (NP, VP, ...) of CoNLL-2003; or tags are the first column and tokens the last. Columns are parted by

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from ...modeling.token_windows import needs_no_blanks
 from ..schema import DataError, Entity
 
 
@@ -121,16 +122,26 @@ def tagged_spans(
 def join_tokens(tokens: Sequence[str]) -> tuple[str, list[int]]:
     """The text of tokens, joined by a blank, and where each begins.
 
+    Tokens that are all single characters, some of them of a script without blanks, as in Chinese data, are joined by
+    nothing.
+
     Raises:
         DataError: If a token is no text.
     """
+    blank = "" if all(len(token) == 1 for token in tokens) and any(map(needs_no_blanks, tokens)) else " "
     starts, length = [], 0
     for index, token in enumerate(tokens):
         if not isinstance(token, str) or not token:
             raise DataError(f"tokens[{index}] is {token!r}; a token must be a string, and not empty.")
         starts.append(length)
-        length += len(token) + 1
-    return " ".join(tokens), starts
+        length += len(token) + len(blank)
+    return blank.join(tokens), starts
+
+
+def split_tokens(text: str) -> list[str]:
+    """The tokens of a text, as [`join_tokens`] joins them: what blanks part, or characters where there are none."""
+    tokens = text.split()
+    return list(text) if tokens == [text] and any(map(needs_no_blanks, text)) else tokens
 
 
 def token_entity(tokens: Sequence[str], starts: Sequence[int], first: int, end: int, label: str) -> Entity:

@@ -1,11 +1,11 @@
 """Writers of labelled text, one file a format; each writes as it is given examples."""
 
 import shutil
-import stat
 from collections.abc import Callable, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 
+from ...partial import partial_path, whole_path
 from ..readers.fields import entity_label
 from ..report import DataReport, OnProblem, refuse
 from ..schema import DataError, Example
@@ -72,22 +72,18 @@ def write_examples(
         raise DataError(f"{path}: exists and is not an empty folder; choose another or remove it.")
     if format != "brat" and path.is_dir():
         raise DataError(f"{path}: a folder; name a file.")
-    # Through a link to what it links to. What is no file, such as a pipe or a device, is written to as it is.
-    target = path.resolve()
-    is_stream = target.exists() and not target.is_dir() and not stat.S_ISREG(target.stat().st_mode)
-    partial = target if is_stream else target.with_name(f"{target.name}.partial")
+    partial = partial_path(path)
     if partial.is_dir():
         raise DataError(f"{partial}: left by a run that did not end, or in use by another; remove it.")
     try:
-        WRITERS[format](_checked(examples), partial, report.add if report else refuse)
+        with whole_path(path) as place:
+            WRITERS[format](_checked(examples), place, report.add if report else refuse)
     except BaseException:
         if partial.is_dir():
             shutil.rmtree(partial)
-        elif not is_stream:
+        else:
             partial.unlink(missing_ok=True)
         raise
-    if not is_stream:
-        partial.replace(target)
 
 
 def _checked(examples: Iterable[Example]) -> Iterator[Example]:

@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ..readers.tags import join_tokens, split_tokens
 from ..report import OnProblem
 from ..schema import DataError, Entity, Example
 
 
 def write_conll(examples: Iterable[Example], path: Path, on_problem: OnProblem) -> None:
-    """Write a token a line; tokens are what blanks part, and ids are not written.
+    """Write a token a line, without ids; tokens are what blanks part or, in Chinese without blanks, characters.
 
-    Problems: a text whose blanks are not single ones between tokens is written as if they were.
+    Problems: a text whose blanks are not where the reader will put them loses its own.
 
     Raises:
         DataError: If an example has no tokens, or one that columns cannot hold, entities that overlap, or an entity
@@ -18,10 +19,10 @@ def write_conll(examples: Iterable[Example], path: Path, on_problem: OnProblem) 
     """
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for example in examples:
-            tokens = example.text.split()
+            tokens = split_tokens(example.text)
             _check_tokens(tokens, example.name)
-            if example.text != " ".join(tokens):
-                on_problem(f"{example.name}: blanks of the text are written as single ones between tokens.")
+            if example.text != join_tokens(tokens)[0]:
+                on_problem(f"{example.name}: columns do not keep the blanks of the text.")
             tags = _iob2(example, tokens)
             file.writelines(f"{token}\t{tag}\n" for token, tag in zip(tokens, tags, strict=True))
             file.write("\n")

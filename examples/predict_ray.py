@@ -1,0 +1,153 @@
+"""Recognise entities in more texts than one process can, with Ray Data.
+
+A script to copy and change. It reads JSON Lines or Parquet with the columns `id`, all different, and `text`, and
+writes Parquet files with `id`, `text` and `entities`, as the pipeline gives them:
+
+    pip install 'hf-globalpointer[ray]'
+    python examples/predict_ray.py --model my-ner --input texts.jsonl --output found --workers 2
+
+Each worker is a process with the pipeline. What it has recognised becomes a file of its own only when it is whole, and
+a worker that dies is replaced: its texts are recognised again, into the same files. So nothing is lost and nothing
+doubled, and the same command goes on where a run was broken off.
+"""
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+
+
+ENTITY = pa.struct(
+    {
+        "entity_group": pa.string(),
+        "score": pa.float64(),
+        "word": pa.string(),
+        "start": pa.int64(),
+        "end": pa.int64(),
+    }
+)
+
+
+class Recogniser:
+    """A worker: takes some rows, writes them with their entities to a file, and tells how many there were."""
+
+    def __init__(self, model: str, output: str, batch_size: int, threads: int) -> None:
+        import torch
+        from transformers import pipeline
+
+        import hf_globalpointer
+
+        hf_globalpointer.register()  # this process has not imported the package before
+        torch.set_num_threads(threads)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.recognise = pipeline("global-pointer-ner", model=model, device=device, batch_size=batch_size)
+        self.output = Path(output)
+
+    def __call__(self, rows: dict[str, np.ndarray[Any, Any]]) -> dict[str, list[int]]:
+        """Recognise, and write.
+
+        Raises:
+            ValueError: If a text is none.
+        """
+        ids, texts = rows["id"].tolist(), rows["text"].tolist()
+        for id, text in zip(ids, texts, strict=True):
+            if not isinstance(text, str):
+                raise ValueError(f"The row with the id {id!r} has {text!r} for its text; correct it or leave it out.")
+        entities = pa.array(self.recognise(texts), pa.list_(ENTITY))
+        # By the name of the rows: the same rows, recognised again after a worker died, become the same file.
+        name = hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]
+        partial = self.output / f"{name}.partial"
+        pq.write_table(pa.table({"id": ids, "text": texts, "entities": entities}), partial)
+        partial.rename(self.output / f"{name}.parquet")
+        return {"rows": [len(ids)]}
+
+
+def read(path: Path) -> ray.data.Dataset:
+    """The rows of a file or folder, with their ids and texts only."""
+    kinds = {each.suffix for each in ([path] if path.is_file() else path.glob("*"))}
+    if kinds == {".parquet"}:
+        rows = ray.data.read_parquet(str(path))
+    elif kinds and kinds <= {".jsonl", ".json", ".ndjson"}:
+        rows = ray.data.read_json(str(path), file_extensions=None)
+    else:
+        raise SystemExit(f"{path} is neither JSON Lines nor Parquet, nor a folder of one of them.")
+    for column in ("id", "text"):
+        if column not in rows.columns():
+            raise SystemExit(f"{path} has no column {column!r}; its columns are {', '.join(rows.columns())}.")
+    return rows.select_columns(["id", "text"])
+
+
+def check_ids(rows: ray.data.Dataset) -> int:
+    """The number of rows; ids tell which rows are done, so that all must be different."""
+    ids = [id for batch in rows.select_columns(["id"]).iter_batches(batch_size=None) for id in batch["id"].tolist()]
+    if len(set(ids)) < len(ids):
+        twice = next(id for index, id in enumerate(ids) if id in set(ids[:index]))
+        raise SystemExit(f"The id {twice!r} is not the only one of its kind; give every row an id of its own.")
+    return len(ids)
+
+
+def begin(output: Path, settings: dict[str, Any]) -> set[Any]:
+    """The ids of the rows that an earlier run has written, which must have had the same settings."""
+    output.mkdir(parents=True, exist_ok=True)
+    noted = output / "settings.json"
+    if noted.exists() and json.loads(noted.read_text(encoding="utf-8")) != settings:
+        raise SystemExit(f"{noted} says that the run in {output} is another; choose another --output or remove it.")
+    if not noted.exists() and any(output.iterdir()):
+        raise SystemExit(f"{output} is not empty, and no run of this script; choose another --output.")
+    noted.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    return {id for path in output.glob("*.parquet") for id in pq.read_table(path, columns=["id"])["id"].to_pylist()}
+
+
+def main() -> None:
+    """Read, recognise what is not done, count."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="checkpoint: folder or Hub id")
+    parser.add_argument("--input", required=True, type=Path, help="JSON Lines or Parquet, or a folder of either")
+    parser.add_argument("--output", required=True, type=Path, help="folder for the Parquet files")
+    parser.add_argument("--workers", type=int, default=2, help="processes that recognise")
+    parser.add_argument("--batch_size", type=int, default=32, help="texts that the encoder takes at once")
+    parser.add_argument("--rows_per_file", type=int, default=512, help="rows that are written at once")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each worker, where there is no GPU")
+    parser.add_argument("--gpus", type=float, default=0, help="GPUs of each worker")
+    parser.add_argument("--address", help="of a running Ray cluster; without it, one is started on this machine")
+    args = parser.parse_args()
+
+    if args.address:
+        ray.init(args.address)
+    else:
+        # One more than the workers take, for those that read.
+        ray.init(num_cpus=args.workers + 1, include_dashboard=False)
+    settings = {"model": args.model, "input": str(args.input.resolve())}
+    done = begin(args.output, settings)
+    rows = read(args.input.resolve())
+    total = check_ids(rows)
+    if done:
+        print(f"{len(done)} of {total} rows are done; going on with the others.")
+        rows = rows.filter(lambda row: row["id"] not in done)
+    written = rows.map_batches(
+        Recogniser,
+        fn_constructor_kwargs={
+            "model": args.model,
+            "output": str(args.output.resolve()),
+            "batch_size": args.batch_size,
+            "threads": args.threads,
+        },
+        batch_size=args.rows_per_file,
+        compute=ray.data.ActorPoolStrategy(size=args.workers),
+        num_cpus=1,
+        num_gpus=args.gpus,
+    )
+    count = len(done) + sum(row["rows"] for row in written.iter_rows())
+    if count != total:
+        raise SystemExit(f"{count} rows were written, not {total}; was the input changed? Begin anew.")
+    print(f"{total} rows are in {args.output}.")
+
+
+if __name__ == "__main__":
+    main()
