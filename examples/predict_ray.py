@@ -14,6 +14,8 @@ doubled, and the same command goes on where a run was broken off.
 import argparse
 import hashlib
 import json
+import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ ENTITY = pa.struct(
 
 
 class Recogniser:
-    """A worker: takes some rows, writes them with their entities to a file, and tells how many there were."""
+    """A worker, with a pipeline of its own."""
 
     def __init__(self, model: str, output: str, batch_size: int, threads: int) -> None:
         import torch
@@ -50,7 +52,7 @@ class Recogniser:
         self.output = Path(output)
 
     def __call__(self, rows: dict[str, np.ndarray[Any, Any]]) -> dict[str, list[int]]:
-        """Recognise, and write.
+        """Recognise and write some rows, and tell how many.
 
         Raises:
             ValueError: If a text is none.
@@ -62,7 +64,7 @@ class Recogniser:
         entities = pa.array(self.recognise(texts), pa.list_(ENTITY))
         # By the name of the rows: the same rows, recognised again after a worker died, become the same file.
         name = hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]
-        partial = self.output / f"{name}.partial"
+        partial = self.output / f"{name}.{os.getpid()}.partial"
         pq.write_table(pa.table({"id": ids, "text": texts, "entities": entities}), partial)
         partial.rename(self.output / f"{name}.parquet")
         return {"rows": [len(ids)]}
@@ -85,11 +87,17 @@ def read(path: Path) -> ray.data.Dataset:
 
 def check_ids(rows: ray.data.Dataset) -> int:
     """The number of rows; ids tell which rows are done, so that all must be different."""
-    ids = [id for batch in rows.select_columns(["id"]).iter_batches(batch_size=None) for id in batch["id"].tolist()]
-    if len(set(ids)) < len(ids):
-        twice = next(id for index, id in enumerate(ids) if id in set(ids[:index]))
-        raise SystemExit(f"The id {twice!r} is not the only one of its kind; give every row an id of its own.")
+    batches = rows.select_columns(["id"]).iter_batches(batch_size=None)
+    ids = Counter(id for batch in batches for id in batch["id"].tolist())
+    repeated = [id for id, count in ids.items() if count > 1]
+    if repeated:
+        raise SystemExit(f"{len(repeated)} ids are not the only ones of their kind; the first is {repeated[0]!r}.")
     return len(ids)
+
+
+def written_ids(output: Path) -> list[Any]:
+    """The ids of the rows in the finished files."""
+    return [id for path in output.glob("*.parquet") for id in pq.read_table(path, columns=["id"])["id"].to_pylist()]
 
 
 def begin(output: Path, settings: dict[str, Any]) -> set[Any]:
@@ -101,7 +109,9 @@ def begin(output: Path, settings: dict[str, Any]) -> set[Any]:
     if not noted.exists() and any(output.iterdir()):
         raise SystemExit(f"{output} is not empty, and no run of this script; choose another --output.")
     noted.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    return {id for path in output.glob("*.parquet") for id in pq.read_table(path, columns=["id"])["id"].to_pylist()}
+    for partial in output.glob("*.partial"):
+        partial.unlink()
+    return set(written_ids(output))
 
 
 def main() -> None:
@@ -130,7 +140,7 @@ def main() -> None:
     if done:
         print(f"{len(done)} of {total} rows are done; going on with the others.")
         rows = rows.filter(lambda row: row["id"] not in done)
-    written = rows.map_batches(
+    rows.map_batches(
         Recogniser,
         fn_constructor_kwargs={
             "model": args.model,
@@ -142,10 +152,13 @@ def main() -> None:
         compute=ray.data.ActorPoolStrategy(size=args.workers),
         num_cpus=1,
         num_gpus=args.gpus,
-    )
-    count = len(done) + sum(row["rows"] for row in written.iter_rows())
-    if count != total:
-        raise SystemExit(f"{count} rows were written, not {total}; was the input changed? Begin anew.")
+    ).materialize()
+    written = written_ids(args.output)
+    if len(written) != total or len(set(written)) != total:
+        raise SystemExit(
+            f"{args.output} holds {len(written)} rows, {len(set(written))} of them different, and {args.input} has "
+            f"{total}: was it changed? Remove the output and begin anew."
+        )
     print(f"{total} rows are in {args.output}.")
 
 

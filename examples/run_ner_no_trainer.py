@@ -147,8 +147,7 @@ def main() -> None:
     if args.resume and checkpoints:
         accelerator.print(f"Going on from {checkpoints[-1]}.")
         accelerator.load_state(checkpoints[-1])
-    if args.report_to:
-        accelerator.init_trackers("ner", {**vars(args), "output_dir": str(args.output_dir)})
+    accelerator.init_trackers("ner", {**vars(args), "output_dir": str(args.output_dir)})
 
     for epoch in range(progress.epochs, args.num_train_epochs):
         model.train()
@@ -170,8 +169,7 @@ def main() -> None:
             optimizer.zero_grad()
         scores = evaluate(accelerator, model, loaders["dev"], metrics["dev"])
         accelerator.print(f"epoch {epoch + 1}: dev F1 {scores['f1']:.4f}")
-        if args.report_to:
-            accelerator.log({f"dev_{name}": score for name, score in scores.items()}, step=epoch + 1)
+        accelerator.log({f"dev_{name}": score for name, score in scores.items()}, step=epoch + 1)
         if scores["f1"] > progress.best_f1:
             progress.best_f1 = scores["f1"]
             weights = accelerator.get_state_dict(model)
@@ -192,6 +190,8 @@ def main() -> None:
         (args.output_dir / "all_results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
     for split, scores in results.items():
         accelerator.print(f"{split}: " + ", ".join(f"{name} {score:.4f}" for name, score in scores.items()))
+    # Before the process group ends: gloo can wait for ever where a model outlives it.
+    model, best = accelerator.free_memory(model, best)
     accelerator.end_training()
 
 

@@ -66,7 +66,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "no weights": (remove_weights, "it has no weights"),
     "a shard is cut": (lambda checkpoint: cut(first_shard(checkpoint)), "model.safetensors.index.json is cut short"),
     "a shard is gone": (lambda checkpoint: first_shard(checkpoint).unlink(), "model.safetensors.index.json is cut"),
-    "the index is cut": (lambda checkpoint: cut(checkpoint / "model.safetensors.index.json"), "json is cut short"),
+    "the index is cut": (
+        lambda checkpoint: cut(checkpoint / "model.safetensors.index.json"),
+        "model.safetensors.index.json is cut short",
+    ),
     "shards of FSDP": (fsdp, "pytorch_model_fsdp_0 is cut short"),
     "no optimiser": (lambda checkpoint: (checkpoint / "optimizer.pt").unlink(), "it has no optimiser state"),
     "the optimiser is cut": (lambda checkpoint: cut(checkpoint / "optimizer.pt"), "optimizer.pt is cut short"),

@@ -2,16 +2,15 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
-from launching import run
-
 from conftest import make_char_tokenizer, make_model
 from hf_globalpointer import read_examples
+from launching import run
 
 
 def test_scores_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
     data = Path(str(files("hf_globalpointer.data"))) / "samples" / "dev.jsonl"
     labels = sorted({entity.label for example in read_examples(data) for entity in example.entities})
-    make_model("efficient", labels=labels, max_spans=20).save_pretrained(tmp_path)
+    make_model("efficient", labels=labels).save_pretrained(tmp_path)
     make_char_tokenizer().save_pretrained(tmp_path)
     lines = data.read_text(encoding="utf-8").splitlines(keepends=True)
     # Batches of four on two processes: an uneven last one, and no sample at all for the second process.

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 def command(script: Path, *arguments: object, processes: int = 1) -> list[str]:
@@ -18,7 +18,7 @@ def command(script: Path, *arguments: object, processes: int = 1) -> list[str]:
 def environment() -> dict[str, str]:
     """One thread for each process, on the CPU, and the tests' own modules at hand."""
     own = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "HF_HUB_OFFLINE": "1"}
-    return {**os.environ, **own, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(Path(__file__).parent)])}
+    return {**os.environ, **own, "PYTHONPATH": str(ROOT / "tests")}
 
 
 def run(script: Path, *arguments: object, processes: int = 1) -> str:
