@@ -8,7 +8,7 @@ writes Parquet files with `id`, `text` and `entities`, as the pipeline gives the
 
 Each worker is a process with the pipeline. What it has recognised becomes a file of its own only when it is whole, and
 a worker that dies is replaced: its texts are recognised again, into the same files. So nothing is lost and nothing
-doubled, and the same command goes on where a run was broken off.
+doubled, and the same command goes on where a run was broken off. Readers of Parquet pass over the names with "_".
 """
 
 import argparse
@@ -18,6 +18,7 @@ import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -39,7 +40,7 @@ ENTITY = pa.struct(
 class Recogniser:
     """A worker, with a pipeline of its own."""
 
-    def __init__(self, model: str, output: str, batch_size: int, threads: int) -> None:
+    def __init__(self, model: str, output: str, run: str, batch_size: int, threads: int) -> None:
         import torch
         from transformers import pipeline
 
@@ -49,7 +50,7 @@ class Recogniser:
         torch.set_num_threads(threads)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.recognise = pipeline("global-pointer-ner", model=model, device=device, batch_size=batch_size)
-        self.output = Path(output)
+        self.output, self.run = Path(output), run
 
     def __call__(self, rows: dict[str, np.ndarray[Any, Any]]) -> dict[str, list[int]]:
         """Recognise and write some rows, and tell how many.
@@ -64,8 +65,10 @@ class Recogniser:
         entities = pa.array(self.recognise(texts), pa.list_(ENTITY))
         # By the name of the rows: the same rows, recognised again after a worker died, become the same file.
         name = hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]
-        partial = self.output / f"{name}.{os.getpid()}.partial"
+        partial = self.output / f"_{name}.{os.getpid()}.partial"
         pq.write_table(pa.table({"id": ids, "text": texts, "entities": entities}), partial)
+        if (self.output / "_run").read_text() != self.run:
+            raise RuntimeError("Another run has taken over; this worker survived its own.")
         partial.rename(self.output / f"{name}.parquet")
         return {"rows": [len(ids)]}
 
@@ -100,15 +103,16 @@ def written_ids(output: Path) -> list[Any]:
     return [id for path in output.glob("*.parquet") for id in pq.read_table(path, columns=["id"])["id"].to_pylist()]
 
 
-def begin(output: Path, settings: dict[str, Any]) -> set[Any]:
-    """The ids of the rows that an earlier run has written, which must have had the same settings."""
+def begin(output: Path, settings: dict[str, Any], run: str) -> set[Any]:
+    """The ids of the rows that earlier runs have written, which must have had the same settings."""
     output.mkdir(parents=True, exist_ok=True)
-    noted = output / "settings.json"
+    noted = output / "_settings.json"
     if noted.exists() and json.loads(noted.read_text(encoding="utf-8")) != settings:
         raise SystemExit(f"{noted} says that the run in {output} is another; choose another --output or remove it.")
     if not noted.exists() and any(output.iterdir()):
         raise SystemExit(f"{output} is not empty, and no run of this script; choose another --output.")
     noted.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    (output / "_run").write_text(run)
     for partial in output.glob("*.partial"):
         partial.unlink()
     return set(written_ids(output))
@@ -134,7 +138,8 @@ def main() -> None:
         # One more than the workers take, for those that read.
         ray.init(num_cpus=args.workers + 1, include_dashboard=False)
     settings = {"model": args.model, "input": str(args.input.resolve())}
-    done = begin(args.output, settings)
+    run = uuid4().hex
+    done = begin(args.output, settings, run)
     rows = read(args.input.resolve())
     total = check_ids(rows)
     if done:
@@ -145,6 +150,7 @@ def main() -> None:
         fn_constructor_kwargs={
             "model": args.model,
             "output": str(args.output.resolve()),
+            "run": run,
             "batch_size": args.batch_size,
             "threads": args.threads,
         },

@@ -136,6 +136,8 @@ def main() -> None:
         card.scores["test"] = {name.removeprefix("test_"): value for name, value in results.items()}
         if training_args.should_save:
             card.save(training_args.output_dir)
+    if training_args.push_to_hub:
+        trainer.push_to_hub()
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from hf_globalpointer import (
     Example,
     GlobalPointerModelCard,
     GlobalPointerNerPipeline,
+    GlobalPointerTrainer,
     ModelCardCallback,
     encode_examples,
     parameter_groups,
@@ -239,7 +240,9 @@ def letters(count: int) -> list[Example]:
     return [Example(text, (Entity(text.index("xz"), text.index("xz") + 2, "date"),)) for text in texts]
 
 
-def make_trainer(output: Path, **arguments: object) -> tuple[Trainer, GlobalPointerModelCard]:
+def make_trainer(
+    output: Path, trainer_class: type[Trainer] = Trainer, **arguments: object
+) -> tuple[Trainer, GlobalPointerModelCard]:
     tokenizer: PreTrainedTokenizerFast = make_char_tokenizer()
     model = make_model("efficient")
     examples = letters(8)
@@ -249,7 +252,7 @@ def make_trainer(output: Path, **arguments: object) -> tuple[Trainer, GlobalPoin
         "eval_strategy": "epoch", "save_strategy": "epoch", "num_train_epochs": 3, "per_device_train_batch_size": 4,
         "report_to": "none", "dataloader_pin_memory": False, "warmup_steps": 1,
     }  # fmt: skip
-    trainer = Trainer(
+    trainer = trainer_class(
         model=model,
         args=TrainingArguments(str(output), **{**defaults, **arguments}),
         train_dataset=features,
@@ -328,8 +331,9 @@ def test_a_hyper_parameter_search_writes_no_cards(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("README.md"))
 
 
-def test_the_trainer_pushes_a_draft_of_its_own_unless_told_not_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("trainer_class", [GlobalPointerTrainer, Trainer])
+def test_our_trainer_pushes_the_card_and_the_stock_one_a_draft(
+    trainer_class: type[Trainer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pushed = []
 
@@ -342,16 +346,16 @@ def test_the_trainer_pushes_a_draft_of_its_own_unless_told_not_to(
         create_repo=lambda *_, **__: SimpleNamespace(repo_id="me/my-ner"), upload_folder=upload_folder
     )
     monkeypatch.setattr(transformers.trainer, "hf_api", lambda: hub)
-    trainer, card = make_trainer(tmp_path, num_train_epochs=1, push_to_hub=True)
+    trainer, card = make_trainer(tmp_path, trainer_class, num_train_epochs=1, push_to_hub=True)
     trainer.train()
     assert pushed == [None]  # what is pushed while training comes before the callback
     ours = str(card.to_card())
     assert (tmp_path / "README.md").read_text() == ours
-    trainer.create_model_card = lambda **kwargs: None
-    trainer.push_to_hub()
-    assert pushed[-1] == ours
-    del trainer.create_model_card
     trainer.save_model()
+    if trainer_class is GlobalPointerTrainer:
+        assert pushed[-1] == ours
+        trainer.remove_callback(ModelCardCallback)
+        trainer.push_to_hub()
     assert "generated_from_trainer" in pushed[-1]
     assert "global-pointer-ner" not in pushed[-1]
 

@@ -4,6 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
+from optuna import Trial
+from optuna.samplers import GridSampler
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import PreTrainedTokenizerFast, Trainer, TrainingArguments
 
 from conftest import LABELS, make_model
@@ -96,3 +99,82 @@ def test_every_parameter_is_in_one_group_with_its_rate() -> None:
     model.bert.requires_grad_(False)
     assert {group["lr"] for group in parameter_groups(model, 1.0, 2.0)} == {2.0}
     assert isinstance(torch.optim.AdamW(groups), torch.optim.Optimizer)
+
+
+def learned(
+    features: Features, tokenizer: PreTrainedTokenizerFast, output: Path, **arguments: object
+) -> tuple[list[float], dict[str, float]]:
+    """The losses of ten steps on the same batch, and the scores on it then."""
+    trainer = make_trainer(
+        tokenizer, output, max_steps=10, logging_steps=1, learning_rate=0.02, per_device_train_batch_size=20,
+        lr_scheduler_type="constant", **arguments,
+    )  # fmt: skip
+    trainer.train_dataset = features
+    trainer.train()
+    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry], trainer.evaluate(features)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "tolerance"),
+    [
+        ({"activation_checkpointing": True}, 1e-5),
+        ({"torch_compile": True, "torch_compile_backend": "aot_eager"}, 1e-3),
+        ({"bf16": True, "use_cpu": True}, 0.05),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_ways_to_train_learn_the_same(
+    arguments: dict[str, object], tolerance: float, features: Features, char_tokenizer: PreTrainedTokenizerFast,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    losses, scores = learned(features, char_tokenizer, tmp_path / "plain")
+    others, other_scores = learned(features, char_tokenizer, tmp_path / "other", **arguments)
+    assert losses[-1] < 0.5 * losses[0]
+    assert others == pytest.approx(losses, rel=tolerance)
+    assert other_scores["eval_loss"] == pytest.approx(scores["eval_loss"], rel=tolerance)
+
+
+def test_tensorboard_gets_every_score(
+    features: Features, char_tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "logs"))
+    losses, scores = learned(features, char_tokenizer, tmp_path, report_to="tensorboard")
+    (folder,) = {path.parent for path in (tmp_path / "logs").rglob("events*")}
+    log = EventAccumulator(str(folder)).Reload()
+    assert [event.value for event in log.Scalars("train/loss")] == pytest.approx(losses)
+    for name in ("f1", "macro_f1", "recall_person"):
+        assert log.Scalars(f"eval/{name}")[-1].value == pytest.approx(scores[f"eval_{name}"])
+
+
+def test_optuna_searches_the_rates(
+    features: Features, char_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    def model_init() -> torch.nn.Module:
+        torch.manual_seed(0)
+        return make_model("efficient")
+
+    rates = [1e-9, 0.02]
+
+    def space(trial: Trial) -> dict[str, object]:
+        return {"learning_rate": trial.suggest_categorical("learning_rate", rates)}
+
+    trainer = Trainer(
+        model_init=model_init,
+        args=TrainingArguments(
+            str(tmp_path), max_steps=60, eval_strategy="epoch", save_strategy="no", report_to="none", seed=1
+        ),
+        data_collator=DataCollatorForGlobalPointer(char_tokenizer),
+        train_dataset=features,
+        eval_dataset=features,
+        compute_metrics=ComputeSpanMetrics(dict(enumerate(LABELS))),
+    )
+    best = trainer.hyperparameter_search(
+        space,
+        lambda scores: scores["eval_f1"],
+        n_trials=2,
+        direction="maximize",
+        backend="optuna",
+        sampler=GridSampler({"learning_rate": rates}),
+    )
+    assert best.hyperparameters == {"learning_rate": 0.02}
+    assert best.objective > 0.5

@@ -323,13 +323,10 @@ class ModelCardCallback(TrainerCallback):
     those of the last step or, at the end, of the best one where the Trainer goes back to it. All this is read from the
     Trainer's state, so that training may be resumed. A hyper-parameter search writes no cards.
 
-    `Trainer.push_to_hub`, which `Trainer.save_model` calls where `push_to_hub` is set, first writes a draft of its own
-    over the README.md of the output folder, and no callback can stop it. To publish this card, either upload the
-    folder by `hf upload`, or make the Trainer leave the file alone:
+    [`GlobalPointerTrainer`] pushes this card. The stock Trainer, where `push_to_hub` is set, first writes a draft of
+    its own over the README.md of the output folder, and no callback can stop it: upload that folder by `hf upload`.
 
-        trainer.create_model_card = lambda **kwargs: None
-
-    What the Trainer pushes while it trains is pushed before the callback is called, so without this card. And a card
+    What a Trainer pushes while it trains is pushed before the callback is called, so without this card. And a card
     is of a whole model: the checkpoints of PEFT adapters are none, and PEFT writes cards of its own for them.
 
     Args:
@@ -341,7 +338,7 @@ class ModelCardCallback(TrainerCallback):
         card = GlobalPointerModelCard.from_model(
             model, "my-ner", "conll04", language="en", data={"train": (examples, report)}
         )
-        trainer = Trainer(model, args, callbacks=[ModelCardCallback(card)], ...)
+        trainer = GlobalPointerTrainer(model, args, callbacks=[ModelCardCallback(card)], ...)
         ```
     """
 

@@ -1,4 +1,4 @@
-"""A Trainer whose gradient does not depend on how a batch is cut up."""
+"""A Trainer whose gradient does not depend on how a batch is cut up, and which keeps the model card it is given."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import Trainer
+
+from .model_card import ModelCardCallback
 
 
 class GlobalPointerTrainer(Trainer):
@@ -15,6 +17,9 @@ class GlobalPointerTrainer(Trainer):
     the mean over all samples only if micro-batches are of one size, and the last one of an epoch often is not. Here
     each is weighted with its number of samples, so that one big batch, accumulation, many processes and all of them
     together give the same gradient.
+
+    And what it pushes to the Hub has the card of its [`ModelCardCallback`], if it has one, where the stock Trainer
+    writes a draft of its own over it.
     """
 
     def get_batch_samples(
@@ -39,3 +44,8 @@ class GlobalPointerTrainer(Trainer):
             micro_batches = self.current_gradient_accumulation_steps * self.accelerator.num_processes
             loss = loss * (len(inputs["labels"]) * micro_batches / num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
+
+    def create_model_card(self, **kwargs: Any) -> None:
+        """Leave the card of a [`ModelCardCallback`] as it is; without one, write the draft of the stock Trainer."""
+        if not any(isinstance(callback, ModelCardCallback) for callback in self.callback_handler.callbacks):
+            super().create_model_card(**kwargs)

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForTokenClassification, BertConfig, BertModel, RobertaConfig, RobertaModel, pipeline
+from safetensors.torch import load_file
+from transformers import (
+    AutoModelForTokenClassification,
+    BertConfig,
+    BertModel,
+    RobertaConfig,
+    RobertaModel,
+    Trainer,
+    pipeline,
+)
 
 from conftest import TINY, make_char_tokenizer
 from hf_globalpointer import read_examples
@@ -162,6 +171,47 @@ def test_early_stopping_ends_training(data: Path, encoder: Path, tmp_path: Path,
     command[command.index("--encoder-lr") + 1] = command[command.index("--head-lr") + 1] = "1e-12"
     assert run(*command)[0] == 0
     assert len(json.loads((tmp_path / "out" / "metrics.json").read_text())["history"]) < 5
+
+
+def test_an_interrupted_run_is_resumed(
+    trained: Path, data: Path, encoder: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    output, head = tmp_path / "out", trained.name.removeprefix("checkpoint-")
+    words = train_command(data, encoder, output, "--test", data / "test.jsonl", "--model", head)
+    save = Trainer._save_checkpoint
+
+    def save_in_part(self: Trainer, *arguments: object, **options: object) -> None:
+        save(self, *arguments, **options)
+        if self.state.epoch == 3:
+            (output / "checkpoints" / f"checkpoint-{self.state.global_step}" / "trainer_state.json").unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_save_checkpoint", save_in_part)
+        assert run(*words)[0] == 130
+
+    left = sorted(output.rglob("*"))
+    code, _, error = run(*words)
+    assert code == 1
+    assert "exists and is not empty; resume the run in it" in error
+    code, _, error = run(*words, "--resume", "--seed", 7)
+    assert code == 1
+    assert "--seed was 42 when the run in" in error
+    assert sorted(output.rglob("*")) == left
+
+    code, _, error = run(*words, "--resume")
+    assert code == 0
+    assert "checkpoint-57, which is not whole: it has no Trainer state" in caplog.text
+    weights, others = (load_file(folder / "model.safetensors") for folder in (output, trained))
+    assert all(torch.equal(weights[name], others[name]) for name in others)
+    for name in ("dev", "test", "settings", "unaligned_entities"):
+        results, others = (json.loads((folder / "metrics.json").read_text()) for folder in (output, trained))
+        assert results[name] == others[name]
+
+    code, _, error = run(*words, "--resume")
+    assert code == 1
+    assert "has ended; there is nothing to resume" in error
 
 
 def test_predict_writes_the_packages_own_format(trained: Path, data: Path, tmp_path: Path, run: Run) -> None:
