@@ -19,6 +19,7 @@ SAMPLES = list(read_examples(str(files("hf_globalpointer.data") / "samples" / "d
 SAMPLE_LABELS = sorted({entity.label for example in SAMPLES for entity in example.entities})
 IDS = {"person": 0, "place": 1}
 NO_TOKEN = "begins or ends where no token does"
+IN_WORD = "begins or ends inside a word"
 CUT = "is cut by every window"
 
 
@@ -410,7 +411,7 @@ def test_word_aligned_leaves_out_what_begins_or_ends_inside_a_word(wordpiece: Pr
     (feature,), report = encode_examples([example], wordpiece, IDS, 16, word_aligned=True)
     assert sorted(feature["labels"]) == [[0, 1, 3], [0, 4, 7]]
     assert [item.entity for item in report.unaligned] == [ends_inside, begins_inside]
-    assert {item.reason for item in report.unaligned} == {"begins or ends inside a word"}
+    assert {item.reason for item in report.unaligned} == {IN_WORD}
     assert report.num_entities == 4
     assert report.unaligned_counts == {"person": 1, "place": 1}
     assert report.summary().startswith("2 of 4 entities aligned")
@@ -442,7 +443,7 @@ def test_a_word_that_a_window_cuts_ends_or_begins_no_span_there(char_tokenizer: 
         [[0, 0, 0, 1, 0, 0], [0, 0, 1, 0, 1, 0]],
     ]
     assert [feature["labels"] for feature in features] == [[[0, 1, 2]], []]
-    assert reasons(report) == {(3, 5): NO_TOKEN, (3, 7): CUT}
+    assert reasons(report) == {(3, 5): IN_WORD, (3, 7): CUT}
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -606,7 +607,7 @@ def unigram() -> PreTrainedTokenizerFast:
 
 
 def slow_reference(
-    example: Example, windows: list[TokenWindow], label2id: dict[str, int], expand: bool
+    example: Example, windows: list[TokenWindow], label2id: dict[str, int], expand: bool, word_aligned: bool
 ) -> tuple[list[list[list[int]]], list[tuple[Entity, str, Entity | None]]]:
     """Labels and what is unaligned, found by looking at every token for every entity."""
     masks = [np.broadcast_to(window.span_token_mask, (2, len(window.offsets))) for window in windows]
@@ -626,10 +627,13 @@ def slow_reference(
         tokens |= {pair for pair in pairs if pair[0] < pair[1]}
         begins |= {pair[0] for pair, may in zip(pairs, may_begin, strict=True) if may}
         ends |= {pair[1] for pair, may in zip(pairs, may_end, strict=True) if may}
+    edges = set(word_boundaries(example.text).nonzero()[0].tolist())
     labelled = {entity for entity in example.entities if rows(entity)}
     placed, unaligned = [row for entity in sorted(labelled) for row in rows(entity)], []
     for entity in sorted(set(example.entities) - labelled):
         reason, wider = CUT if entity.start in begins and entity.end in ends else NO_TOKEN, None
+        if word_aligned and not {entity.start, entity.end} <= edges:
+            reason = IN_WORD
         touched = [pair for pair in tokens if pair[0] < entity.end and pair[1] > entity.start]
         before = [start for start in begins if touched and start <= min(start for start, _ in touched)]
         after = [end for end in ends if touched and end >= max(end for _, end in touched)]
@@ -698,7 +702,7 @@ def test_same_as_looking_at_every_token_for_every_entity(
     for example in examples:
         boundaries = [word_boundaries(example.text)] if word_aligned else None
         windows = token_windows(tokenizer, [example.text], max_length, None, boundaries)
-        labels, missed = slow_reference(example, windows, IDS, expand)
+        labels, missed = slow_reference(example, windows, IDS, expand, word_aligned)
         unaligned += missed
         for window, rows in zip(windows, labels, strict=True):
             mask = window.span_token_mask.tolist()

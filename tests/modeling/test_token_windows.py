@@ -105,11 +105,13 @@ def test_blanks_part_words_and_both_ends_are_boundaries(text: str) -> None:
 def test_given_words_are_the_boundaries() -> None:
     text = "New York is big"
     words = [(0, 8), (9, 11), (12, 15)]
-    assert word_boundaries(text, words).nonzero()[0].tolist() == [0, 8, 9, 11, 12, 15]
-    assert word_boundaries(text, iter(words)).nonzero()[0].tolist() == [0, 8, 9, 11, 12, 15]
-    assert not word_boundaries("ab", []).any()
-    assert word_boundaries("", [(0, 0), (0, 0)]).tolist() == [True]
-    assert word_boundaries("", []).tolist() == [False]
+    for given in (words, iter(words)):
+        begins, ends = word_boundaries(text, given)
+        assert begins.nonzero()[0].tolist() == [0, 9, 12]
+        assert ends.nonzero()[0].tolist() == [8, 11, 15]
+    assert word_boundaries("ab", []).tolist() == [[False] * 3] * 2
+    assert word_boundaries("", [(0, 0), (0, 0)]).tolist() == [[True]] * 2
+    assert word_boundaries("", []).tolist() == [[False]] * 2
 
 
 def test_word_pieces_bound_spans_only_where_words_do(wordpiece: PreTrainedTokenizerBase) -> None:

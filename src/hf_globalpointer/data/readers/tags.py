@@ -128,11 +128,12 @@ def join_tokens(tokens: Sequence[str]) -> tuple[str, list[int]]:
     Raises:
         DataError: If a token is no text.
     """
-    blank = "" if all(len(token) == 1 for token in tokens) and any(map(needs_no_blanks, tokens)) else " "
-    starts, length = [], 0
     for index, token in enumerate(tokens):
         if not isinstance(token, str) or not token:
             raise DataError(f"tokens[{index}] is {token!r}; a token must be a string, and not empty.")
+    blank = "" if all(len(token) == 1 for token in tokens) and any(map(needs_no_blanks, tokens)) else " "
+    starts, length = [], 0
+    for token in tokens:
         starts.append(length)
         length += len(token) + len(blank)
     return blank.join(tokens), starts
