@@ -105,8 +105,8 @@ def test_blanks_part_words_and_both_ends_are_boundaries(text: str) -> None:
 def test_given_words_are_the_boundaries() -> None:
     text = "New York is big"
     words = [(0, 8), (9, 11), (12, 15)]
-    for given in (words, iter(words)):
-        begins, ends = word_boundaries(text, given)
+    for some in (words, iter(words)):
+        begins, ends = word_boundaries(text, some)
         assert begins.nonzero()[0].tolist() == [0, 9, 12]
         assert ends.nonzero()[0].tolist() == [8, 11, 15]
     assert word_boundaries("ab", []).tolist() == [[False] * 3] * 2
