@@ -14,6 +14,7 @@ from transformers.pipelines.pt_utils import KeyDataset
 
 from conftest import make_model
 from hf_globalpointer import GlobalPointerNerPipeline
+from hf_globalpointer.modeling.pipeline_global_pointer_ner import Document
 
 
 TEXTS = ["ada met bob.", "", "x", "lou went to ely, then to rye", "  \t ", "é ada ü"]
@@ -94,6 +95,24 @@ def test_batches_reach_the_encoder_whole(pipe: GlobalPointerNerPipeline, monkeyp
     )
     pipe(["ada"] * 10, batch_size=4)
     assert sizes == [4, 4, 2]
+
+
+@pytest.mark.parametrize(
+    ("device", "lengths", "expected"),
+    [
+        ("cpu", [3, 30, *[3] * 10], [[30], [3] * 8, [3] * 3]),
+        ("cpu", [30, 3, 30, 4, 20, 3], [[30, 30], [20, 4, 3, 3]]),
+        ("cpu", [20, 3], [[20, 3]]),
+        ("cuda", [3, 30, *[3] * 10], [[30, *[3] * 7], [3] * 4]),
+    ],
+)
+def test_batches_end_where_padding_would_cost_more_than_another(
+    device: str, lengths: list[int], expected: list[list[int]], pipe: GlobalPointerNerPipeline
+) -> None:
+    windows = pipe.preprocess([Document("a" * length, None) for length in lengths])
+    pipe.device = torch.device(device)
+    batches = list(pipe._batches(windows, 8))
+    assert [[len(window.offsets) - 2 for window in batch] for batch in batches] == expected
 
 
 def test_the_threshold_of_the_call(pipe: GlobalPointerNerPipeline) -> None:
