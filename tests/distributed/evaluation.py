@@ -11,7 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from accelerate import Accelerator
-from launching import ROOT
 from torch.utils.data import DataLoader
 from transformers import AutoModelForTokenClassification, AutoTokenizer, Trainer, TrainingArguments
 
@@ -22,6 +21,7 @@ from hf_globalpointer import (
     max_tokens,
     read_examples,
 )
+from launching import ROOT
 
 
 sys.path.insert(0, str(ROOT / "examples"))

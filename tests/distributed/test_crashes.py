@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from launching import ROOT, command, environment, run
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, BertConfig, BertModel
+
+from launching import ROOT, command, environment, run
 
 
 SAMPLES = Path(str(files("hf_globalpointer.data"))) / "samples"

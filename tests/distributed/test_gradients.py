@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 from gradients import SAMPLES, gradient
-from launching import run
 from transformers import Trainer
+
+from launching import run
 
 
 WHOLE = (SAMPLES, 1)

@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 import torch
 from gradients import make_features
-from launching import run
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 from transformers import AutoModelForTokenClassification
 
 from conftest import MODELS, make_char_tokenizer, make_model
 from hf_globalpointer import DataCollatorForGlobalPointer
+from launching import run
 
 
 @pytest.fixture(scope="module")
