@@ -462,7 +462,7 @@ def test_a_write_that_fails_leaves_the_configuration_whole(
         (["--model", "{model}", "--data", "nowhere.jsonl"], r"nowhere\.jsonl: no such file"),
         (["--model", "."], "holds no config.json"),
         (["--model", "{model}", "--data", "other.jsonl"], "label 'data' is none of the model's labels"),
-        (["--model", "{model}", "--output", "other.jsonl"], r"cannot write to other\.jsonl: File exists"),
+        (["--model", "{model}", "--output", "other.jsonl"], r"other\.jsonl is a file; name a folder for the output"),
     ],
 )
 def test_bad_input_is_one_sentence_before_any_work(

@@ -37,7 +37,7 @@ def check_output_folder(folder: str | os.PathLike[str], needed_bytes: int = 0, r
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; name a folder for the output.")
     if not resume and folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} exists and is not empty; resume the run in it, choose another or remove it.")
+        raise FileExistsError(f"{folder} exists and is not empty; choose another, remove it, or resume the run in it.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder):

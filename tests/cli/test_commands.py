@@ -194,7 +194,7 @@ def test_an_interrupted_run_is_resumed(
     left = sorted(output.rglob("*"))
     code, _, error = run(*words)
     assert code == 1
-    assert "exists and is not empty; resume the run in it" in error
+    assert "exists and is not empty; choose another, remove it, or resume the run in it" in error
     code, _, error = run(*words, "--resume", "--seed", 7)
     assert code == 1
     assert "--seed was 42 when the run in" in error
@@ -259,7 +259,7 @@ GOOD = '{"text": "ab xz", "entities": [{"start": 3, "end": 5, "label": "date"}]}
         ({"--encoder": "/no/such/encoder"}, "no such folder"),
         ({"--encoder-lr": "nan"}, "--encoder-lr must be greater than 0"),
         ({"--head-lr": "-1"}, "--head-lr must be greater than 0"),
-        ({"--output": "full"}, "full exists and is not empty; resume the run in it, choose another"),
+        ({"--output": "full"}, "full exists and is not empty; choose another, remove it, or resume"),
         ({"--output": "train.jsonl"}, r"train\.jsonl is a file; name a folder"),
     ],
 )

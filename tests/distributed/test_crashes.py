@@ -125,7 +125,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_weights(
     left = sorted(path.name for path in output.iterdir())
     refused = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
     assert refused.returncode != 0
-    assert "exists and is not empty; resume the run in it" in refused.stderr
+    assert "exists and is not empty; choose another, remove it, or resume the run in it" in refused.stderr
     assert sorted(path.name for path in output.iterdir()) == left
 
     run(ROOT / "examples" / script, *arguments(script, data, output), "--resume")

@@ -191,7 +191,7 @@ def test_spans_that_touch_go_together() -> None:
     [
         ({"overlap": "x"}, "`overlap` must be one of .*'nested'.*got 'x'"),
         ({"overlap": ""}, "`overlap` must be one of"),
-        ({"top_k": -1}, "`top_k` must not be negative, got -1"),
+        ({"top_k": -1}, "`top_k` must be a whole number, 0 or more, got -1"),
     ],
 )
 def test_wrong_choices_are_errors(options: dict[str, object], message: str) -> None:
