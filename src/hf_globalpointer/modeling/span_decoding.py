@@ -1,8 +1,10 @@
-"""From scored spans to the entities that are reported: plain Python, no model."""
+"""From scored spans to the entities that are reported, without a model."""
 
-from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
+from numbers import Integral
 from typing import Any, Literal, NamedTuple, TypedDict
+
+import numpy as np
 
 
 Overlap = Literal["nested", "flat", "no_crossing"]
@@ -60,20 +62,17 @@ def select_spans(spans: Iterable[CharSpan], overlap: Overlap = "nested", top_k: 
     Raises:
         ValueError: If `overlap` is none of the three, or `top_k` is negative or no whole number.
     """
-    if overlap not in _CLASHES:
-        raise ValueError(f"`overlap` must be one of {list(_CLASHES)}, got {overlap!r}.")
+    if not isinstance(overlap, str) or overlap not in _CHOICES:
+        raise ValueError(f"`overlap` must be one of {list(_CHOICES)}, got {overlap!r}.")
     if top_k is not None and not is_count(top_k, at_least=0):
         raise ValueError(f"`top_k` must be a whole number, 0 or more, got {top_k!r}.")
     ranked = sorted(spans, key=lambda span: (-span.score, *_place(span)))
-    clash = _CLASHES[overlap]
-    if clash is not None:
-        ranked = _without(clash, ranked)
-    return sorted(ranked[:top_k], key=_place)
+    return sorted(_CHOICES[overlap](ranked)[:top_k], key=_place)
 
 
 def is_count(value: Any, at_least: int) -> bool:
     """Whether a value is a whole number of at least so much."""
-    return isinstance(value, int) and value >= at_least
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= at_least
 
 
 def entities_of(text: str, spans: Iterable[CharSpan]) -> list[PredictedEntity]:
@@ -88,31 +87,43 @@ def _place(span: CharSpan) -> tuple[int, int, str]:
     return span.start, -span.end, span.label
 
 
-def _overlaps(a: CharSpan, b: CharSpan) -> bool:
-    return a.start < b.end and b.start < a.end
-
-
-def _crosses(a: CharSpan, b: CharSpan) -> bool:
-    return a.start < b.start < a.end < b.end or b.start < a.start < b.end < a.end
-
-
-_CLASHES: dict[str, Callable[[CharSpan, CharSpan], bool] | None] = {
-    "nested": None,
-    "no_crossing": _crosses,
-    "flat": _overlaps,
-}
-
-
-def _without(clash: Callable[[CharSpan, CharSpan], bool], ranked: list[CharSpan]) -> list[CharSpan]:
-    """Take spans in their order, but for those that clash with one taken before."""
+def _without_overlap(ranked: list[CharSpan]) -> list[CharSpan]:
+    """Take spans in their order, but for those that overlap one taken before."""
     taken: list[CharSpan] = []
-    by_start: list[CharSpan] = []
-    longest = 0
-    for span in ranked:
-        # Only these begin near enough to touch it.
-        near = slice(bisect_left(by_start, (span.start - longest,)), bisect_left(by_start, (span.end,)))
-        if not any(clash(span, other) for other in by_start[near]):
+    edges, bounds = _edges(ranked)
+    # Whether the stretch from each edge to the next is taken.
+    covered = np.zeros(edges, dtype=bool)
+    for span, (start, end) in zip(ranked, bounds, strict=True):
+        if not covered[start:end].any():
+            covered[start:end] = True
             taken.append(span)
-            insort(by_start, span)
-            longest = max(longest, span.end - span.start)
     return taken
+
+
+def _without_crossing(ranked: list[CharSpan]) -> list[CharSpan]:
+    """Take spans in their order, but for those that cross one taken before."""
+    taken: list[CharSpan] = []
+    edges, bounds = _edges(ranked)
+    # The farthest end of the spans taken that begin at each edge, and the farthest start of those that end there.
+    farthest_end, farthest_start = np.full(edges, -1), np.full(edges, edges)
+    for span, (start, end) in zip(ranked, bounds, strict=True):
+        inside = slice(start + 1, end)
+        if farthest_end[inside].max(initial=-1) <= end and farthest_start[inside].min(initial=edges) >= start:
+            farthest_end[start] = max(farthest_end[start], end)
+            farthest_start[end] = min(farthest_start[end], start)
+            taken.append(span)
+    return taken
+
+
+def _edges(spans: list[CharSpan]) -> tuple[int, list[list[int]]]:
+    """The number of places where a span begins or ends, and where among them, in order, each does."""
+    bounds = np.array([span[:2] for span in spans], dtype=np.int64).reshape(-1, 2)
+    edges, places = np.unique(bounds, return_inverse=True)
+    return len(edges), places.reshape(-1, 2).tolist()
+
+
+_CHOICES: dict[str, Callable[[list[CharSpan]], list[CharSpan]]] = {
+    "nested": list,
+    "no_crossing": _without_crossing,
+    "flat": _without_overlap,
+}
