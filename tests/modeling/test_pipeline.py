@@ -323,7 +323,14 @@ def test_one_text_is_no_list_of_words(pipe: GlobalPointerNerPipeline, wrong: obj
         ({"top_k": 1.5}, ValueError, r"`top_k` must be a whole number, 0 or more, got 1\.5"),
         ({"max_spans": 0}, ValueError, "`max_spans` must be a whole number of at least 1, got 0"),
         ({"max_spans": "3"}, ValueError, "`max_spans` must be a whole number of at least 1, got '3'"),
-        ({"batch_size": -1}, ValueError, "`batch_size` must be at least 1, got -1"),
+        ({"batch_size": -1}, ValueError, "`batch_size` must be a whole number of at least 1, got -1"),
+        ({"batch_size": 2.5}, ValueError, r"`batch_size` must be a whole number of at least 1, got 2\.5"),
+        ({"stride": 1.5}, ValueError, r"`stride` must be a whole number of at least 0, got 1\.5"),
+        ({"stride": True}, ValueError, "`stride` must be a whole number of at least 0, got True"),
+        ({"top_k": True}, ValueError, "`top_k` must be a whole number, 0 or more, got True"),
+        ({"overlap": ["flat"]}, ValueError, "`overlap` must be one of"),
+        ({"word_aligned": "no"}, ValueError, "`word_aligned` must be True or False, got 'no'"),
+        ({"delimiter": 3}, ValueError, "`delimiter` must be a string, got 3"),
         ({"threshold": 0}, ValueError, r"a probability in \(0, 1\), got 0"),
         ({"threshold": 1}, ValueError, r"a probability in \(0, 1\), got 1"),
         ({"threshold": float("nan")}, ValueError, r"a probability in \(0, 1\), got nan"),
@@ -401,11 +408,31 @@ def test_max_spans_keeps_the_best_of_a_window(pipe: GlobalPointerNerPipeline) ->
     assert as_dict(pipe(TEXTS[3])) == as_dict(best)
 
 
+def test_numbers_of_numpy_are_numbers(pipe: GlobalPointerNerPipeline) -> None:
+    assert pipe(TEXTS[3], top_k=np.int64(3), stride=np.int32(2)) == pipe(TEXTS[3], top_k=3, stride=2)
+
+
 def test_a_long_text_can_be_refused(pipe: GlobalPointerNerPipeline) -> None:
     fits = "abcdefghij" * 3 + "abcdefgh"
+    message = r"Text 1 \(the first is 0\), of 39 characters, has more than 40 tokens.*'abcdefghijabc"
     assert pipe([fits, ""], on_long="error") == pipe([fits, ""])
-    with pytest.raises(ValueError, match=r"text of 39 characters has more than 40 tokens.*'abcdefghijabc"):
+    with pytest.raises(ValueError, match=message):
         pipe(["ada", fits + "i"], on_long="error", batch_size=2)
+    # Of a stream, what comes before it is not lost.
+    results = pipe(iter(["ada", fits + "i", "bob"]), on_long="error", batch_size=4)
+    assert next(results) == pipe("ada")
+    with pytest.raises(ValueError, match=message):
+        next(results)
+
+
+def test_long_texts_of_a_stream_come_out_before_many_are_read(pipe: GlobalPointerNerPipeline) -> None:
+    read: list[str] = []
+    texts = (read.append(text) or text for text in ["abcd " * 200] * 500)
+    results = pipe(texts, batch_size=2, top_k=1)
+    next(results)
+    # As many characters as 128 texts of 256 have.
+    assert len(read) == 33
+    assert sum(1 for _ in results) == 499
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])

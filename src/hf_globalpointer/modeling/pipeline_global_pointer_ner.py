@@ -1,8 +1,8 @@
 """The pipeline task `global-pointer-ner`."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice, pairwise
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -13,12 +13,15 @@ from .span_decoding import CharSpan, Overlap, PredictedEntity, entities_of, is_c
 from .token_windows import TokenWindow, max_tokens, token_windows, word_boundaries, words_boundaries
 
 
-# How many batches are tokenised and sorted by length together.
+# How many batches are tokenised and sorted by length together, of texts that have this many characters on average;
+# of longer ones, fewer are.
 BATCHES_AT_ONCE = 64
-BATCHES_OF_A_LIST = 256
+_BATCHES_OF_A_LIST = 256
+_CHARACTERS = 256
 # On a CPU, an encoder takes about as long for these tokens as for a batch, however small, of its own; a GPU takes most
 # batches in the same time.
 _TOKENS_FOR_A_BATCH = 64
+_One = TypeVar("_One")
 
 
 class Document(NamedTuple):
@@ -39,8 +42,8 @@ class GlobalPointerNerPipeline(Pipeline):
     is a list; that for another iterable comes lazily, in order.
 
     With a `batch_size` above 1, texts are sorted by length, so that a batch has little padding: those of a list within
-    256 batches, those of a lazy iterable within the 64 batches that are read ahead of it. On a CPU, a batch ends early
-    where more would be lost to padding.
+    256 batches, those of a lazy iterable within the 64 batches that are read ahead of it, or fewer where texts have
+    more than 256 characters on average. On a CPU, a batch ends early where more would be lost to padding.
 
     Args:
         batch_size (`int`, *optional*, defaults to 1): Windows in a batch, at most.
@@ -100,9 +103,10 @@ class GlobalPointerNerPipeline(Pipeline):
             )
         )
         size = next(given for given in (batch_size, self._batch_size, 1) if given is not None)
-        if size < 1:
-            raise ValueError(f"`batch_size` must be at least 1, got {size}.")
+        if not is_count(size, at_least=1):
+            raise ValueError(f"`batch_size` must be a whole number of at least 1, got {size!r}.")
         split, delimiter = preprocess.pop("is_split_into_words", False), preprocess.pop("delimiter", " ")
+        refuses_long = preprocess.pop("on_long", "window") == "error"
         is_words = split and isinstance(inputs, (list, tuple))
         is_single = isinstance(inputs, (str, bytes, Mapping)) or bool(
             is_words and inputs and all(isinstance(word, str) for word in inputs)
@@ -118,8 +122,8 @@ class GlobalPointerNerPipeline(Pipeline):
             # What is wrong with it must come out here, not with the first text.
             token_windows(self.tokenizer, [""], self._max_length, preprocess["stride"])
         is_list = isinstance(inputs, (list, tuple))
-        at_once = size * (BATCHES_OF_A_LIST if is_list else BATCHES_AT_ONCE) if size > 1 else 1
-        results = self._recognise(documents, size, at_once, preprocess, forward, postprocess)
+        at_once = size * (_BATCHES_OF_A_LIST if is_list else BATCHES_AT_ONCE) if size > 1 else 1
+        results = self._recognise(documents, size, at_once, refuses_long, preprocess, forward, postprocess)
         if is_single:
             return next(results)
         return list(results) if is_list else results
@@ -148,8 +152,14 @@ class GlobalPointerNerPipeline(Pipeline):
         # What is wrong must come out at the call, not at the first text.
         if on_long not in (None, "window", "error"):
             raise ValueError(f'`on_long` must be "window" or "error", got {on_long!r}.')
-        if max_spans is not None and not is_count(max_spans, at_least=1):
-            raise ValueError(f"`max_spans` must be a whole number of at least 1, got {max_spans!r}.")
+        for name, value, least in (("max_spans", max_spans, 1), ("stride", stride, 0)):
+            if value is not None and not is_count(value, least):
+                raise ValueError(f"`{name}` must be a whole number of at least {least}, got {value!r}.")
+        for name, value in (("word_aligned", word_aligned), ("is_split_into_words", is_split_into_words)):
+            if not isinstance(value, bool | None):
+                raise ValueError(f"`{name}` must be True or False, got {value!r}.")
+        if not isinstance(delimiter, str | None):
+            raise ValueError(f"`delimiter` must be a string, got {delimiter!r}.")
         self.model.label_thresholds(threshold)
         select_spans([], "nested" if overlap is None else overlap, top_k)
         given = [{k: v for k, v in part.items() if v is not None} for part in (preprocess, forward, postprocess)]
@@ -160,13 +170,20 @@ class GlobalPointerNerPipeline(Pipeline):
         documents: Iterator[Document],
         batch_size: int,
         at_once: int,
+        refuses_long: bool,
         preprocess: dict[str, Any],
         forward: dict[str, Any],
         postprocess: dict[str, Any],
     ) -> Iterator[list[PredictedEntity]]:
         labels = self.model.config.id2label
-        for some in _in_lists(documents, at_once):
+        done = 0
+        for some in read_ahead(documents, at_once, lambda document: len(document.text)):
             windows = self.preprocess(some, **preprocess)
+            long = _first_long(windows) if refuses_long else None
+            if long is not None:
+                # What comes before it comes out first.
+                refused, some = some[long], some[:long]
+                windows = [window for window in windows if window.sample < long]
             spans: list[list[CharSpan]] = [[] for _ in some]
             windows = [window for window in windows if window.span_token_mask.any()]
             for batch in self._batches(windows, batch_size):
@@ -176,13 +193,15 @@ class GlobalPointerNerPipeline(Pipeline):
                     spans[batch[row].sample].append(CharSpan(start, end, labels[kind], score))
             for document, found in zip(some, spans, strict=True):
                 yield self.postprocess(document, found, **postprocess)
+            done += len(some)
+            if long is not None:
+                raise ValueError(
+                    f"Text {done} (the first is 0), of {len(refused.text)} characters, has more than "
+                    f'{self._max_length} tokens, and `on_long` is "error": {refused.text[:80]!r}...'
+                )
 
     def preprocess(
-        self,
-        documents: Sequence[Document],
-        stride: int | None = None,
-        on_long: str = "window",
-        word_aligned: bool | None = None,
+        self, documents: Sequence[Document], stride: int | None = None, word_aligned: bool | None = None
     ) -> list[TokenWindow]:
         """Tokenise documents into windows."""
         if word_aligned is None:
@@ -195,14 +214,7 @@ class GlobalPointerNerPipeline(Pipeline):
                 own if document.words is None else word_boundaries(*document)
                 for own, document in zip(of_texts, documents, strict=True)
             ]
-        windows = token_windows(self.tokenizer, texts, self._max_length, stride, boundaries)
-        if on_long == "error" and len(windows) > len(documents):
-            sample = next(a.sample for a, b in pairwise(windows) if a.sample == b.sample)
-            raise ValueError(
-                f"A text of {len(texts[sample])} characters has more than {self._max_length} tokens, and `on_long` is "
-                f'"error": {texts[sample][:80]!r}...'
-            )
-        return windows
+        return token_windows(self.tokenizer, texts, self._max_length, stride, boundaries)
 
     def _batches(self, windows: list[TokenWindow], batch_size: int) -> Iterator[list[TokenWindow]]:
         """Windows of about the same length, the longest first."""
@@ -244,7 +256,8 @@ class GlobalPointerNerPipeline(Pipeline):
         found = self.model.decode(self.model.span_scores(**model_inputs), threshold, max_spans)
         row, place = (found.spans[..., 0] >= 0).nonzero().unbind(-1)
         types, first, last = found.spans[row, place].unbind(-1)
-        score = (found.scores[row, place].double() - self.model.config.score_threshold).sigmoid()
+        # Not all devices have double precision.
+        score = (found.scores[row, place].cpu().double() - self.model.config.score_threshold).sigmoid()
         columns = {"row": row, "start": offsets[row, first, 0], "end": offsets[row, last, 1], "type": types}
         return {**columns, "score": score}
 
@@ -277,16 +290,32 @@ def _document(one: Any, is_split_into_words: bool, delimiter: str) -> Document:
     return Document(delimiter.join(one), words)
 
 
-def _in_lists(documents: Iterator[Document], size: int) -> Iterator[list[Document]]:
-    """Yield lists of up to `size`; where reading fails, what was read before comes out first."""
-    while True:
-        some: list[Document] = []
-        try:
-            some.extend(islice(documents, size))
-        except Exception:
-            if some:
+def _first_long(windows: Sequence[TokenWindow]) -> int | None:
+    """The first document that has more than one window."""
+    return next((a.sample for a, b in pairwise(windows) if a.sample == b.sample), None)
+
+
+def read_ahead(items: Iterable[_One], size: int, length: Callable[[_One], int]) -> Iterator[list[_One]]:
+    """Yield in lists what is recognised together; where reading fails, what was read before comes out first.
+
+    Args:
+        items (`Iterable`): What holds the texts.
+        size (`int`): The most items of a list. It is shorter where texts are long: it ends with the item that brings
+            it to 256 times as many characters.
+        length (`Callable`): The number of characters of an item.
+    """
+    some: list[_One] = []
+    characters = 0
+    try:
+        for item in items:
+            some.append(item)
+            characters += length(item)
+            if len(some) == size or characters >= size * _CHARACTERS:
                 yield some
-            raise
-        if not some:
-            return
+                some, characters = [], 0
+    except Exception:
+        if some:
+            yield some
+        raise
+    if some:
         yield some
