@@ -1,6 +1,5 @@
 """Output that has its own name only once it is whole."""
 
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +17,10 @@ def whole_path(path: Path) -> Iterator[Path]:
 
     A link is followed. What is no file, such as a pipe or a device, is written to as it is.
     """
-    target = path.resolve()
-    if target.exists() and not target.is_dir() and not stat.S_ISREG(target.stat().st_mode):
-        yield target
+    # By the name that was given: that of a pipe behind /dev/stdout leads nowhere.
+    if path.exists() and not path.is_dir() and not path.is_file():
+        yield path
         return
     partial = partial_path(path)
     yield partial
-    partial.replace(target)
+    partial.replace(path.resolve())

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -102,3 +104,11 @@ def test_help_names_the_options(run: Run) -> None:
     assert code == 0
     assert "--from" in out
     assert "--to" in out
+
+
+def test_convert_into_a_pipe(columns: Path) -> None:
+    code = "from hf_globalpointer.cli import main; main()"
+    convert = [sys.executable, "-c", code, "data", "convert", str(columns), "/dev/stdout", "--to", "jsonl"]
+    done = subprocess.run(convert, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["text"] == "Ada Lovelace met Bob"

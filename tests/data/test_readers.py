@@ -270,3 +270,19 @@ def test_json_that_python_cannot_read_is_named(tmp_path: Path, line: str) -> Non
     path.write_text(line)
     with pytest.raises(DataError, match=r"data\.jsonl:1: JSON that cannot be read"):
         list(read_examples(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "entity", "message"),
+    [
+        (None, None, "text must be a string, got None."),
+        (b"ab", None, "text must be a string, got b'ab'."),
+        ("ab", Entity("0", 1, "x"), "entities[0] must have integers as start and end and a label, got Entity("),  # type: ignore[arg-type]
+        ("ab", Entity(0, 1.0, "x"), "entities[0] must have integers as start and end"),  # type: ignore[arg-type]
+        ("ab", Entity(0, 1, 7), "entities[0] must have integers as start and end and a label"),  # type: ignore[arg-type]
+    ],
+)
+def test_examples_are_of_the_right_types(text: Any, entity: Entity | None, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        Example(text, (entity,) if entity else ())
+    assert str(caught.value).startswith(message)

@@ -57,6 +57,7 @@ COLUMNS = {
     "tag-first": "B-per\tAda\nI-per\tLovelace\nO\tmet\nB-per\tBob\n",
     "conll2003": "-DOCSTART- -X- -X- O\n\nAda N B-NP B-per\nLovelace N I-NP I-per\nmet V B-VP O\nBob N B-NP B-per\n",
     "chunks-without-pos": "Ada B-NP B-per\nLovelace I-NP I-per\nmet B-VP O\nBob B-NP B-per\n",
+    "numbered": "1\tAda\tB-per\n2\tLovelace\tI-per\n3\tmet\tO\n4\tBob\tB-per\n",
     "comments": "# sent_id = 1\nAda B-per\nLovelace I-per\nmet O\nBob B-per\n",
     "empty-layer": "Ada\tO\tB-per\nLovelace\tO\tI-per\nmet\tO\tO\nBob\tO\tB-per\n",
 }
@@ -425,7 +426,10 @@ def test_dataset_counts_tags_against_the_scheme() -> None:
             {"words": [["a"]]},
             "the data set has columns words; rename them to tokens and ner_tags, or text and entities.",
         ),
-        ({"tokens": [["a"]], "ner_tags": [[1]]}, "row 0: ner_tags: 1 is no tag; cast the column to strings, or to a"),
+        (
+            {"tokens": [["a"]], "ner_tags": [[1]]},
+            "row 0: ner_tags: 1 is no string; cast the column to strings, or to a",
+        ),
         ({"tokens": [["a"]], "ner_tags": [["per"]]}, "row 0: ner_tags: 'per' is no tag; tags are O and B-label"),
         ({"tokens": [["a"]], "ner_tags": [["O", "O"]]}, "row 0: 1 tokens, but 2 tags; give every token one."),
         ({"tokens": [[""]], "ner_tags": [["O"]]}, "row 0: tokens[0] is ''; a token must be a string, and not empty."),
@@ -456,3 +460,185 @@ def test_entity_given_twice_counts_once(tmp_path: Path) -> None:
     (example,) = read_examples(path, report=report)
     assert set(example.entities) == {Entity(0, 1, "x")}
     assert report.num_entities == 1
+
+
+GERMEVAL = (
+    "#\thttp://de.wikipedia.org/wiki/Schartau [2009-10-17]\n"
+    "1\tSchartau\tB-PER\tO\n2\tlebt\tO\tO\n3\tin\tO\tO\n4\tBonn\tB-LOC\tO\n\n"
+    "#\thttp://de.wikipedia.org/wiki/Bonn [2009-10-17]\n1\tBonner\tB-LOCderiv\tB-x\n2\tUni\tO\tI-x\n\n"
+)
+
+
+def test_column_that_numbers_tokens_is_not_read(tmp_path: Path) -> None:
+    expected = [
+        ("Schartau lebt in Bonn", [("Schartau", "PER"), ("Bonn", "LOC")]),
+        ("Bonner Uni", [("Bonner", "LOCderiv"), ("Bonner Uni", "x")]),
+    ]
+    path = write(tmp_path / "a.tsv", GERMEVAL)
+    assert input_format(path) == "conll"
+    assert read(path) == expected
+    from_0 = "".join(
+        f"{int(line[0]) - 1}{line[1:]}" if line[:1].isdigit() else line for line in GERMEVAL.splitlines(keepends=True)
+    )
+    assert read(write(tmp_path / "b.tsv", from_0)) == expected
+    assert problems(path) == []
+
+
+def test_tokens_that_are_numbers_are_tokens(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "a.conll", "1\tO\n2\tB-x\n")) == [("1 2", [("2", "x")])]
+    assert read(write(tmp_path / "b.conll", "1\tO\tO\n2\tB-x\tB-y\n")) == [("1 2", [("2", "x"), ("2", "y")])]
+    assert read(write(tmp_path / "c.conll", "1 CD O\n2 CD B-x\n\n2 CD O\n")) == [("1 2", [("2", "x")]), ("2", [])]
+
+
+@pytest.mark.parametrize(
+    "comment", ["# newdoc", "#\thttp://a/b [2009-10-17]", "# id = 1", "#", "# a sentence, as it was"]
+)
+@pytest.mark.parametrize("between", ["\t", " "])
+def test_comments_before_a_sentence_are_passed_over(tmp_path: Path, comment: str, between: str) -> None:
+    lines = f"{comment}\na{between}B-x\n\n{comment}\n#{between}B-x\n#b{between}O\n"
+    path = write(tmp_path / "a.txt", lines)
+    assert input_format(path) == "conll"
+    assert read(path) == [("a", [("a", "x")]), ("# #b", [("#", "x")])]
+
+
+@pytest.mark.parametrize("phrases", [("NC", "VC"), ("PC", "ADVC"), ("ADJC", "CONJC"), ("NP", "VP")])
+def test_chunks_are_no_entities(tmp_path: Path, phrases: tuple[str, str]) -> None:
+    first, second = phrases
+    lines = f"Ada Ada NE I-{first} I-PER\nlebt leben VVFIN I-{second} O\nBob Bob NE B-{first} I-PER\n"
+    assert read(write(tmp_path / "a.conll", lines)) == [("Ada lebt Bob", [("Ada", "PER"), ("Bob", "PER")])]
+
+
+@pytest.mark.parametrize(
+    ("lines", "entities"),
+    [
+        pytest.param("a\tB-x\t_\nb\tI-x\tB-y\nc\tO\t_\nd\tO\t_\n", [("a b", "x"), ("b", "y")], id="inner"),
+        pytest.param("a\tB-x\t_\nb\tI-x\t_\nc\tO\t_\nd\tO\t_\n", [("a b", "x")], id="nothing-inside"),
+        pytest.param("a\tB-x\nb\tI-x\nc\t_\nd\t_\n", [("a b", "x")], id="one-layer"),
+        pytest.param("B-x B-y a\nI-x O b\nO O c\nO O d\n", [("a b", "x"), ("a", "y")], id="tags-first"),
+    ],
+)
+def test_no_layer_is_lost(tmp_path: Path, lines: str, entities: list[tuple[str, str]]) -> None:
+    path = write(tmp_path / "a.conll", lines)
+    assert read(path) == [("a b c d", entities)]
+    assert problems(path) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (
+            "a\t-\tB-x\nb\tB-y\tO\nc\t-\tO\nd\t-\tO\n",
+            ["a.conll: column 2 holds tags, but also '-', so it is not read; "],
+        ),
+        (
+            "B-x\t-\ta\nO\t-\tb\nO\tB-y\tc\nO\t-\td\n",
+            ["a.conll: column 2 holds tags, but also '-', so it is not read; "],
+        ),
+        # Lemmas are no tags, though one may look like one.
+        ("a\ta\tB-x\nB-52\tB-52\tO\nc\tc\tO\nd\td\tO\n", []),
+    ],
+)
+def test_column_that_may_be_a_layer_is_counted(tmp_path: Path, lines: str, expected: list[str]) -> None:
+    found = problems(write(tmp_path / "a.conll", lines))
+    assert [problem[: len(start)] for problem, start in zip(found, expected, strict=True)] == expected
+
+
+def test_columns_without_any_tag_are_no_entities(tmp_path: Path) -> None:
+    lines = "1\tAda\tAda\tPROPN\t_\n2\tmet\tmeet\tVERB\t_\n3\tBob\tBob\tPROPN\t_\n"
+    with pytest.raises(DataError, match="neither the last nor the first of 5 columns holds tags"):
+        list(read_examples(write(tmp_path / "a.conll", lines)))
+
+
+def test_blanks_around_tags_are_no_part_of_them(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.conll", "a\tB-x \nb\t I-x\nc\tO \nd\tB-y z \n")
+    assert read(path) == [("a b c d", [("a b", "x"), ("d", "y z")])]
+    assert problems(path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.conll", "a NN\nb VB\n"),
+        ("a.tsv", "a\tb\n"),
+        ("a.bio", "a\n"),
+        ("a.txt", "-DOCSTART-\n\na O\n"),
+        ("a", "a\tB-x y\n"),
+    ],
+)
+def test_columns_are_told_by_suffix_document_start_and_tabs(tmp_path: Path, name: str, content: str) -> None:
+    assert input_format(write(tmp_path / name, content)) == "conll"
+
+
+def test_bare_document_starts_part_sentences(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "-DOCSTART-\n\na B-x\n\n-DOCSTART-\n\nb O\n")
+    assert read(path) == [("a", [("a", "x")]), ("b", [])]
+
+
+def test_brat_joins_pieces_that_only_blanks_part(tmp_path: Path) -> None:
+    write(tmp_path / "a.txt", "left\r\n lung here")
+    write(tmp_path / "a.ann", "T1\tbody 0 4;7 11\tleft lung\nT2\tx 0 2;2 4\tle ft\n")
+    assert read(tmp_path) == [("left\r\n lung here", [("left\r\n lung", "body"), ("left", "x")])]
+    assert read(tmp_path / "a.ann") == read(tmp_path / "a.txt")
+    assert input_format(tmp_path / "a.ann") == "brat"
+
+
+JSON_MIN = [
+    {
+        "id": 1,
+        "text": ADA[0],
+        "label": [{"start": s, "end": e, "text": ADA[0][s:e], "labels": [label]} for s, e, label in ROWS],
+        "annotator": 1,
+        "annotation_id": 1,
+    }
+]
+
+
+def test_label_studio_json_min(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", [*JSON_MIN, {"id": 2, "text": "none", "annotation_id": 2}])
+    assert input_format(path) == "label-studio"
+    assert read(path) == [ADA, ("none", [])]
+    assert problems(path) == []
+
+
+def test_reason_is_told_where_nothing_is_left(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", [{"data": {"text": "a"}, "annotations": []}])
+    report = DataReport(num_problems=1, problems=["of another file"])
+    with pytest.raises(DataError) as caught:
+        list(read_examples(path, report=report))
+    assert str(caught.value) == (
+        f"{path}: the file holds no examples. {path}[0]: the task has no annotation; it is left out."
+    )
+
+
+SPANS = {"start": [0, 17], "end": [12, 20]}
+
+
+@pytest.mark.parametrize("format", ["torch", "numpy", "pandas"])
+def test_dataset_may_have_a_format(format: str) -> None:
+    tags = Dataset.from_dict({**TOKENS, "ner_tags": [[1, 2, 0, 1]]}, features=TAGS)
+    rows = [{"text": ADA[0], "entities": [{"start": s, "end": e, "label": label} for s, e, label in ROWS]}]
+    for dataset in (tags, Dataset.from_list(rows)):
+        assert [shown(example) for example in read_dataset(dataset.with_format(format))] == [ADA]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("in_lists", [False, True])
+@pytest.mark.parametrize("named", [False, True])
+def test_dataset_of_entities_in_lists_and_with_class_labels(in_lists: bool, named: bool, streamed: bool) -> None:
+    label = ClassLabel(names=["x", "per"]) if named else Value("string")
+    row = {**SPANS, "label": [1, 1] if named else ["per", "per"]}
+    item = {"start": Value("int64"), "end": Value("int64"), "label": label}
+    objects = [dict(zip(row, values, strict=True)) for values in zip(*row.values(), strict=True)]
+    features = {name: List(kind) for name, kind in item.items()} if in_lists else List(item)
+    dataset = Dataset.from_dict(
+        {"text": [ADA[0]], "entities": [row if in_lists else objects]},
+        features=Features({"text": Value("string"), "entities": features}),
+    )
+    given = dataset.to_iterable_dataset() if streamed else dataset
+    assert [shown(example) for example in read_dataset(given)] == [ADA]
+
+
+def test_dataset_of_lists_that_differ_in_length() -> None:
+    dataset = Dataset.from_dict({"text": ["ab"], "entities": [{"start": [0], "end": [1, 2], "label": ["x"]}]})
+    with pytest.raises(DataError, match="row 0: the lists in entities are not of one length; give each entity"):
+        list(read_dataset(dataset))

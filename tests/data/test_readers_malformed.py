@@ -56,7 +56,18 @@ CASES: dict[str, tuple[str, Any, str]] = {
     "columns-empty": ("conll", "", ": the file holds no examples."),
     "columns-blank": ("conll", "\n \n-DOCSTART- O\n\n", ": the file holds no examples."),
     "columns-json": ("conll", '{"text": "a"}\n', ": neither the last nor the first of 2 columns"),
+    "columns-cr-only": (
+        "conll",
+        "a\tB-x\rb\tO\r",
+        ":1: a carriage return inside the line; end lines with a line feed",
+    ),
+    "columns-cr-inside": ("conll", GOOD_COLUMNS + "c\rd\tO\n", ":4: a carriage return inside the line;"),
     # JSON arrays
+    "array-field-twice": (
+        "spert",
+        '[{"tokens": ["a"], "entities": [], "entities": []}]',
+        '[0]: field "entities" is given twice in one object; leave one.',
+    ),
     "array-cut-in-record": ("spert", json.dumps(spert())[:-5], "[0]: not valid JSON (Expecting"),
     "array-cut-in-string": ("spert", json.dumps(spert())[:8], "[0]: not valid JSON (Unterminated string"),
     "array-cut-after-record": ("spert", json.dumps(spert())[:-1], "[1]: not valid JSON (the array is cut off)"),
@@ -105,6 +116,11 @@ CASES: dict[str, tuple[str, Any, str]] = {
     ),
     "cluener-beyond-text": ("cluener", cluener({"x": {"c": [[3, 4]]}}), ":1: label.x says"),
     "cluener-negative": ("cluener", cluener({"x": {"c": [[-1, -1]]}}), ":1: label.x says"),
+    "cluener-field-twice": (
+        "cluener",
+        '{"text": "ab", "label": {"x": {"a": [[0, 0]]}, "x": {"b": [[1, 1]]}}}',
+        ':1: field "x" is given twice in one object; leave one.',
+    ),
     "cluener-pair": ("cluener", cluener({"x": {"ab": [0, 1]}}), ":1: label.x.ab must hold [start, end] pairs, got 0."),
     "cluener-strings": ("cluener", cluener({"x": {"ab": [["0", 1]]}}), ':1: label.x.ab must be an integer, got "0".'),
     "cluener-list": ("cluener", cluener([[0, 2, "x"]]), ":1: label must be an object, got [[0"),
@@ -147,6 +163,17 @@ CASES: dict[str, tuple[str, Any, str]] = {
     ),
     "studio-beyond-text": ("label-studio", task(end=9), "[0]: annotations[0].result[0].value says"),
     "studio-negative": ("label-studio", task(start=-2), "[0]: annotations[0].result[0].value says"),
+    "studio-bool-start": (
+        "label-studio",
+        task(start=False),
+        "[0]: annotations[0].result[0].value.start must be an int",
+    ),
+    "studio-min-other-surface": (
+        "label-studio",
+        [{"text": "ab", "label": [{"start": 0, "end": 1, "text": "b", "labels": ["x"]}]}],
+        '[0]: label[0] says "b", but characters 0 to 1',
+    ),
+    "studio-min-unlabelled": ("label-studio", [{"text": "ab"}], '[0]: field "label" is missing; it must be a list.'),
     "studio-number-label": ("label-studio", task(labels=[1]), "[0]: annotations[0].result[0].value must be a string"),
     "studio-no-data": ("label-studio", [{"annotations": []}], '[0]: field "data" is missing; it must be an object.'),
     "studio-no-text": (
@@ -225,12 +252,20 @@ BRAT: dict[str, tuple[dict[str, str | bytes], str]] = {
     "no-surface": ({"a.txt": "ab", "a.ann": "T1\tx 0 1\n"}, 'a.ann:1: "T1\\tx 0 1" must be an id, a type with start'),
     "blanks-for-tabs": ({"a.txt": "ab", "a.ann": "T1 x 0 1 a\n"}, "a.ann:1: "),
     "no-number": ({"a.txt": "ab", "a.ann": "T1\tx 0 b\ta\n"}, "a.ann:1: "),
+    "number-of-another-script": ({"a.txt": "ab", "a.ann": "T1\tx \u0660 \u0661\ta\n"}, "a.ann:1: "),
+    "number-without-end": ({"a.txt": "ab", "a.ann": f"T1\tx 0 {'1' * 5000}\ta\n"}, "a.ann:1: "),
+    "unprintable-type": ({"a.txt": "ab", "a.ann": "T1\tx\x07 0 1\ta\n"}, r"a.ann:1: the type of T1 is 'x\x07'; name"),
+    "piece-beyond-text": ({"a.txt": "ab", "a.ann": "T1\tx 0 1;5 6\ta c\n"}, "a.ann:1: T1 says"),
+    "pieces-of-other-surface": (
+        {"a.txt": "ab cd", "a.ann": "T1\tx 0 1;4 5\ta c\n"},
+        'a.ann:1: T1 says "a c", but characters 0 to 1 and 4 to 5 of the text are "a d"; correct',
+    ),
     "no-annotation": ({"a.txt": "ab", "a.ann": "\nper 0 1 a\n"}, 'a.ann:2: "per 0 1 a" is no annotation of brat;'),
     "latin1-text": ({"a.txt": b"\xe9", "a.ann": ""}, "a.txt: not UTF-8 ("),
     "latin1-ann": ({"a.txt": "ab", "a.ann": b"T1\tx 0 1\t\xe9"}, "a.ann:1: not UTF-8 ("),
     "newlines-counted-as-one": (
         {"a.txt": "a\r\nb", "a.ann": "T1\tx 2 3\tb\n"},
-        'a.ann:1: T1 says "b", but characters 2 to 3 of the text are "\\n"; correct the offsets, which count CR and',
+        'a.ann:1: T1 says "b", but characters 2 to 3 of the text are " "; correct the offsets. CR and LF count',
     ),
 }
 
@@ -268,3 +303,15 @@ def test_columns_are_not_read_from_a_pipe(tmp_path: Path) -> None:
         list(read_examples("/dev/null", "conll"))
     with pytest.raises(DataError, match="/dev/null: not a regular file, so its format cannot be found out; name it"):
         list(read_examples("/dev/null"))
+
+
+def test_brat_annotations_without_their_text(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.ann", "T1\tx 0 1\ta\n")
+    with pytest.raises(DataError, match=r"a\.ann: there is no a\.txt with its text; add it\."):
+        list(read_examples(path))
+
+
+def test_remedy_holds_where_no_format_can_be_named(tmp_path: Path) -> None:
+    for name, content in (("a.csv", "text"), ("a.conll", "a NN\n")):
+        with pytest.raises(DataError, match="by `hf-globalpointer data convert --from`, or by `format` in Python"):
+            list(read_examples(write(tmp_path / name, content)))

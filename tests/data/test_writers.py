@@ -143,11 +143,9 @@ def test_columns_tell_where_blanks_change(tmp_path: Path, text: str) -> None:
             "'Ada' (a, 0-3) and 'Ada' (b, 0-3) overlap;",
             id="two-labels",
         ),
-        pytest.param(
-            replace(ADA, entities=(Entity(1, 3, "a"),)), "'da' (a, 1-3) begins or ends inside a word", id="inside"
-        ),
         pytest.param(replace(ADA, entities=(Entity(0, 4, "a"),)), "'Ada ' (a, 0-4) begins or ends", id="blank-after"),
         pytest.param(replace(ADA, entities=(Entity(3, 4, "a"),)), "' ' (a, 3-4) begins or ends", id="only-a-blank"),
+        pytest.param(Example("a", (Entity(0, 1, "x "),)), "columns cannot hold the label 'x '; take", id="label"),
         pytest.param(Example(" \n"), "the text is blank, and columns hold no text without tokens;", id="blank"),
         pytest.param(Example("-DOCSTART- a"), "columns cannot hold the token '-DOCSTART-'; write JSON", id="docstart"),
         pytest.param(Example("\ufeffa b"), r"columns cannot hold the token '\ufeffa'; write JSON Lines", id="bom"),
@@ -160,11 +158,46 @@ def test_columns_refuse_what_they_cannot_hold(tmp_path: Path, example: Example, 
 
 
 @pytest.mark.parametrize(
+    ("text", "words", "read_as"),
+    [
+        ("I live in Leeds.", ["Leeds"], "I live in Leeds ."),
+        ("(Leeds) don't", ["Leeds"], "( Leeds ) don ' t"),
+        ("我 是李白", ["李白"], "我是李白"),
+        ("IL-2-dependent T-cells", ["IL-2", "cell"], "IL - 2 - dependent T - cell s"),
+    ],
+)
+def test_columns_are_cut_where_words_and_entities_end(
+    tmp_path: Path, text: str, words: list[str], read_as: str
+) -> None:
+    spans = [Entity(text.index(word), text.index(word) + len(word), "x") for word in words]
+    report = DataReport()
+    write_examples([ADA, Example(text, tuple(spans))], tmp_path / "a.conll", report=report)
+    assert report.problems == [f"{text!r}: columns do not keep the blanks of the text."]
+    first, example = read(tmp_path / "a.conll")
+    assert first == ADA
+    assert example.text == read_as
+    found = [example.text[entity.start : entity.end].replace(" ", "") for entity in example.entities]
+    assert found == words
+
+
+def test_brat_parts_entities_at_line_ends(tmp_path: Path) -> None:
+    example = Example("\nleft\r\n lung\n", (Entity(1, 12, "x"), Entity(0, 13, "y")), id="a")
+    write_examples([example], tmp_path / "a", "brat")
+    assert (tmp_path / "a" / "a.ann").read_text() == "T1\tx 1 5;7 12\tleft  lung\nT2\ty 0 5;7 13\t left  lung \n"
+    assert read(tmp_path / "a") == [example]
+
+
+def test_brat_names_that_are_the_number_of_another(tmp_path: Path) -> None:
+    message = error_of([ADA, replace(ADA, id="0000001")], tmp_path / "a", format="brat")
+    assert message.startswith("0000001: 0000001.txt is there already, of an example with this id or number;")
+
+
+@pytest.mark.parametrize(
     ("examples", "message"),
     [
         (
             [replace(ADA, id="x"), replace(ADA, id="x")],
-            "x: the id 'x' is given twice; brat's files need distinct ids.",
+            "x: x.txt is there already, of an example with this id or number; give each example an id of its own.",
         ),
         ([replace(ADA, id="../x")], "../x: the id '../x' names no file in the folder;"),
         ([replace(ADA, id="/x")], "/x: the id '/x' names no file in the folder;"),

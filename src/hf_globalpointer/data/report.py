@@ -1,9 +1,9 @@
 """What could not be read or written exactly."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from .schema import DataError
+from .schema import DataError, Example
 
 
 # Takes one sentence that says where and what; raises it, or counts it.
@@ -49,3 +49,22 @@ class DataReport:
 def refuse(problem: str) -> None:
     """What a problem meets where there is no report: raise it as a `DataError`."""
     raise DataError(f"{problem} Without a report this is an error: correct it, or give a report that counts it.")
+
+
+def counted(examples: Iterable[Example], report: DataReport | None, if_none: str) -> Iterator[Example]:
+    """Pass examples on, and count them where there is a report.
+
+    Raises:
+        DataError: If there are none: what `if_none` says, and the problem that may be why.
+    """
+    problems = 0 if report is None else len(report.problems)
+    empty = True
+    for example in examples:
+        empty = False
+        if report is not None:
+            report.num_examples += 1
+            report.num_entities += len(set(example.entities))
+        yield example
+    if empty:
+        why = [] if report is None else report.problems[problems : problems + 1]
+        raise DataError(" ".join([if_none, *why]))

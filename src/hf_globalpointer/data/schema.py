@@ -27,7 +27,8 @@ class Example:
         source (`str`, *optional*): Where it was read, "file:line", for messages.
 
     Raises:
-        DataError: If an entity is no `Entity`, is empty or reaches outside the text.
+        DataError: If the text is no string, or an entity is no `Entity` of integers and a string, is empty or reaches
+            outside the text.
     """
 
     text: str
@@ -36,10 +37,14 @@ class Example:
     source: str | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise DataError(f"text must be a string, got {self.text!r:.60}.")
         object.__setattr__(self, "entities", tuple(self.entities))
         for index, entity in enumerate(self.entities):
             if not isinstance(entity, Entity):
                 raise DataError(f"entities[{index}] must be an `Entity`, got {entity!r}.")
+            if not (isinstance(entity.start, int) and isinstance(entity.end, int) and isinstance(entity.label, str)):
+                raise DataError(f"entities[{index}] must have integers as start and end and a label, got {entity!r}.")
             if not 0 <= entity.start < entity.end <= len(self.text):
                 raise DataError(
                     f"entities[{index}] ({entity.label!r}) has start {entity.start} and end {entity.end}; they must "

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
 
-from ..report import DataReport, OnProblem, refuse
+from ..report import DataReport, OnProblem, counted, refuse
 from ..schema import DataError, Example
 from .brat import read_brat
 from .cluener import read_cluener
@@ -15,7 +15,7 @@ from .doccano import read_doccano
 from .jsonl import read_jsonl
 from .label_studio import read_label_studio
 from .plain import read_plain
-from .sniffing import sniff_format
+from .sniffing import NAMING, sniff_format
 from .spert import read_spert
 
 
@@ -48,7 +48,7 @@ def input_format(path: str | PathLike[str], format: str | None = None, *, labell
     if path.is_dir() and format != "brat":
         raise DataError(f"{path}: a folder; name a file in it.")
     if format not in FORMATS:
-        raise DataError(f"{path}: unknown format; name one of {', '.join(FORMATS)}.")
+        raise DataError(f"{path}: unknown format; name one of {', '.join(FORMATS)}, {NAMING}.")
     return format
 
 
@@ -83,12 +83,5 @@ def read_examples(
     """
     path = Path(path)
     format = input_format(path, format, labelled=labelled)
-    empty = True
-    for example in FORMATS[format](path, labelled, report.add if report else refuse):
-        empty = False
-        if report:
-            report.num_examples += 1
-            report.num_entities += len(set(example.entities))
-        yield example
-    if empty:
-        raise DataError(f"{path}: the {'folder' if path.is_dir() else 'file'} holds no examples.")
+    examples = FORMATS[format](path, labelled, report.add if report is not None else refuse)
+    yield from counted(examples, report, f"{path}: the {'folder' if path.is_dir() else 'file'} holds no examples.")

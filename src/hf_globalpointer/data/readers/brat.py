@@ -2,22 +2,25 @@
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from ..report import OnProblem
 from ..schema import DataError, Entity, Example
-from .fields import shown
+from .fields import check_fragments, entity_label, shown
 from .lines import numbered_lines
 
 
-_ENTITY = re.compile(r"(\S+) (\d+ \d+(?:;\d+ \d+)*)")
+# Longer numbers are no offsets, and Python may refuse them.
+_ENTITY = re.compile(r"(\S+) ([0-9]{1,18} [0-9]{1,18}(?:;[0-9]{1,18} [0-9]{1,18})*)")
 
 
 def read_brat(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
-    """Yield the example of each `.txt` file of a folder and the folders in it, by name, or of the one `.txt` file.
+    """Yield the example of each `.txt` file of a folder and the folders in it, by name, or of one file or its `.ann`.
 
     The id is the file's path in the folder, without suffix. Characters are counted as brat does: a byte-order mark is
-    one, and so is each of CR and LF. Lines other than text-bound annotations (T) are not read.
+    one, and so is each of CR and LF. An entity in pieces with nothing but blanks between them, as brat stores one that
+    runs over the end of a line, is whole. Lines other than text-bound annotations (T) are not read.
 
     Problems: a discontinuous entity is left out.
 
@@ -25,12 +28,15 @@ def read_brat(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Exa
         DataError: If one of the two files is missing, a file is not UTF-8, a line is no annotation, an annotation's id
             is given twice, or the text at an entity's place is not the entity's.
     """
-    folder = path if path.is_dir() else path.parent
-    texts = sorted(path.rglob("*.txt")) if path.is_dir() else [path]
     if path.is_dir():
-        for annotations in sorted(path.rglob("*.ann")):
-            if not annotations.with_suffix(".txt").exists():
-                raise DataError(f"{annotations}: there is no {annotations.stem}.txt with its text; add it.")
+        folder, texts, annotated = path, sorted(path.rglob("*.txt")), sorted(path.rglob("*.ann"))
+    elif path.suffix == ".ann":
+        folder, texts, annotated = path.parent, [path.with_suffix(".txt")], [path]
+    else:
+        folder, texts, annotated = path.parent, [path], []
+    for annotations in annotated:
+        if not annotations.with_suffix(".txt").exists():
+            raise DataError(f"{annotations}: there is no {annotations.stem}.txt with its text; add it.")
     for text_path in texts:
         try:
             text = text_path.read_bytes().decode("utf-8")
@@ -49,6 +55,7 @@ def read_brat(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Exa
 
 def _entities(path: Path, text: str, on_problem: OnProblem) -> Iterator[Entity]:
     ids = set()
+    flat = one_line(text)
     for number, line in numbered_lines(path):
         if not line.strip():
             continue
@@ -66,17 +73,18 @@ def _entities(path: Path, text: str, on_problem: OnProblem) -> Iterator[Entity]:
         if id in ids:
             raise DataError(f"{where}: {id} is given twice in the file; give one of the two another id.")
         ids.add(id)
-        label, spans = match.groups()
-        if ";" in spans:
-            on_problem(f"{where}: {fields[1][:40]!r} ({label}, {spans}) is discontinuous; it is left out.")
+        label, places = match.groups()
+        fragments = [(int(start), int(end)) for start, end in (place.split(" ") for place in places.split(";"))]
+        entity_label(label, f"{where}: the type of {id}")
+        try:
+            check_fragments(flat, fragments, one_line(fields[1]), id)
+        except DataError as error:
+            raise DataError(f"{where}: {error} CR and LF count as one character each.") from error
+        gaps = [(end, start) for (_, end), (start, _) in pairwise(fragments)]
+        if any(end > start or text[end:start].strip() for end, start in gaps):
+            on_problem(f"{where}: {fields[1][:40]!r} ({label}, {places}) is discontinuous; it is left out.")
             continue
-        start, end = map(int, spans.split(" "))
-        if not 0 <= start < end <= len(text) or one_line(text[start:end]) != one_line(fields[1]):
-            raise DataError(
-                f"{where}: {id} says {shown(fields[1])}, but characters {start} to {end} of the text are "
-                f"{shown(text[start:end])}; correct the offsets, which count CR and LF each."
-            )
-        yield Entity(start, end, label)
+        yield Entity(fragments[0][0], fragments[-1][1], label)
 
 
 def one_line(text: str) -> str:

@@ -1,51 +1,101 @@
 """CoNLL columns: a token a line with its tags, a blank line after each sentence; columns of tags are layers."""
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..report import OnProblem
 from ..schema import DataError, Example
+from .columns import is_comment, is_document_start, split_columns
 from .lines import numbered_lines
-from .tags import (
-    OUTSIDE,
-    Scheme,
-    SchemeEvidence,
-    join_tokens,
-    parse_tag,
-    parse_tags,
-    tagged_spans,
-    token_entity,
-)
+from .sniffing import NAMING
+from .tags import OUTSIDE, Scheme, SchemeEvidence, Tag, join_tokens, parse_tag, parse_tags, tagged_spans, token_entity
 
 
-# What CoNLL-2000 and CoNLL-2003 call phrases: a column of these beside another column of tags holds no entities.
+# What CoNLL-2000 and CoNLL-2003 call phrases, and TreeTagger, as in the German CoNLL-2003, calls chunks: a column of
+# these beside another column of tags holds no entities.
 _CHUNKS = {"NP", "VP", "PP", "ADVP", "ADJP", "SBAR", "PRT", "CONJP", "INTJ", "LST", "UCP"}
+_CHUNKS |= {"NC", "VC", "PC", "ADVC", "ADJC", "CONJC"}
 
 _MOST_COLUMNS = 1000
+# A column of so few values that are no tags, and of tags, was meant as tags; one of words or lemmas has more.
+_FEW = 2
+# What layers of some nested data have in place of O.
+_NOTHING = "_"
 
 _Row = tuple[int, list[str]]
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Which column holds what."""
+    """Which column holds what.
+
+    Args:
+        token (`int`): The column of tokens.
+        layers (`dict[int, Scheme]`): The scheme of each column of tags.
+        unread (`dict[int, str]`): Columns that are not read though they hold tags, each with a value that is none.
+    """
 
     token: int
     layers: dict[int, Scheme]
+    unread: dict[int, str]
+
+
+@dataclass
+class _Column:
+    """What the first pass learns of a column."""
+
+    num_tags: int = 0
+    num_nothing: int = 0
+    labels: set[str] = field(default_factory=set)
+    others: set[str] = field(default_factory=set)
+    evidence: SchemeEvidence = field(default_factory=SchemeEvidence)
+    counts_from: set[int] = field(default_factory=lambda: {0, 1})
+
+    def add(self, values: Sequence[str]) -> None:
+        """See the values of a sentence."""
+        tags = [_tag(value) for value in values]
+        nothing = values.count(_NOTHING)
+        self.num_nothing += nothing
+        self.num_tags += sum(tag is not None for tag in tags) - nothing
+        # More labels than phrases have, and more than a few other values, are enough to know.
+        if len(self.labels) <= len(_CHUNKS):
+            self.labels.update(tag.label for tag in tags if tag is not None and tag.label)
+        if len(self.others) <= _FEW:
+            self.others.update(value for value, tag in zip(values, tags, strict=True) if tag is None)
+        self.evidence.add(tag or OUTSIDE for tag in tags)
+        self.counts_from = {
+            first
+            for first in self.counts_from
+            if all(value == str(number) for number, value in enumerate(values, start=first))
+        }
+
+    def is_tagged(self, num_rows: int) -> bool:
+        """Whether most of its values are tags."""
+        return self.num_tags > 0 and 2 * (self.num_tags + self.num_nothing) > num_rows
+
+    @property
+    def is_chunks(self) -> bool:
+        """Whether its tags are those of phrases."""
+        return bool(self.labels) and self.labels <= _CHUNKS
+
+    @property
+    def is_nearly_tagged(self) -> bool:
+        """Whether it was meant as tags, with something else where no entity is."""
+        return bool(self.labels) and not self.is_chunks and 0 < len(self.others) <= _FEW
 
 
 def read_conll(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
     """Yield each sentence; its text is the tokens as [`join_tokens`] joins them.
 
-    Tokens are the first column, and every other column in which most values are tags is a layer of entities, except
-    the phrases (NP, VP, ...) of CoNLL-2003; or tags are the first column and tokens the last. Columns are parted by
-    tabs, if the first line has one, or else by blanks. A first pass over the file finds the columns and the tagging
-    scheme of each. `-DOCSTART-` parts sentences, as a blank line does; a line such as "# id = 1" before a sentence is
-    passed over.
+    Tokens are the first column, or the second if the first numbers them, and every other column in which most values
+    are tags is a layer of entities, except the phrases (NP, VP, ...) of CoNLL-2003; or tags come first and tokens are
+    the last column. A `_` in a layer is outside. Columns are parted by tabs, if the first line has one, or else by
+    blanks. A first pass over the file finds the columns and the tagging scheme of each. `-DOCSTART-` parts sentences,
+    as a blank line does; comments before a sentence, `#` and a blank first, are passed over.
 
-    Tags against the scheme are problems, and read as `tagged_spans` says.
+    Problems: tags against the scheme, which are read as `tagged_spans` says; a column that holds tags among other
+    values, so that it is no layer.
 
     Raises:
         DataError: If the file is not regular (it is read twice), a line has another number of columns, there is no
@@ -54,6 +104,11 @@ def read_conll(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Ex
     if not path.is_file():
         raise DataError(f"{path}: columns are read twice, to find their scheme first; save them to a file.")
     layout = _find_layout(path)
+    for column, value in layout.unread.items():
+        on_problem(
+            f"{path}: column {column + 1} holds tags, but also {value[:40]!r}, so it is not read; write O where no "
+            "entity is."
+        )
     for rows in _sentences(path):
         yield _example(path, rows, layout, on_problem)
 
@@ -64,19 +119,20 @@ def _sentences(path: Path) -> Iterator[list[_Row]]:
     tabs = False
     width = 0
     for number, line in numbered_lines(path):
-        values = line.split("\t") if tabs or (not width and "\t" in line) else [v for v in line.split(" ") if v]
-        boundary = not line.strip(" \t") or (values[0] == "-DOCSTART-" and parse_tag(values[-1]) in (None, OUTSIDE))
-        if boundary:
+        if "\r" in line:
+            raise DataError(f"{path}:{number}: a carriage return inside the line; end lines with a line feed (LF).")
+        values = split_columns(line, tabs or (not width and "\t" in line))
+        if not line.strip(" \t") or is_document_start(values):
             if rows:
                 yield rows
             rows = []
             continue
-        if not rows and line.startswith("# ") and "=" in line and parse_tag(values[-1]) is None:
+        if not rows and is_comment(values):
             continue
         if not width:
             width, tabs = len(values), "\t" in line
             if width > _MOST_COLUMNS:
-                raise DataError(f"{path}:{number}: {width} columns; if this is another format, name it.")
+                raise DataError(f"{path}:{number}: {width} columns; if this is another format, name it {NAMING}.")
         if len(values) != width or not all(values):
             raise DataError(
                 f"{path}:{number}: {len([v for v in values if v])} columns, but the first line has {width}, parted by "
@@ -88,36 +144,39 @@ def _sentences(path: Path) -> Iterator[list[_Row]]:
 
 
 def _find_layout(path: Path) -> _Layout:
-    num_tags: Counter[int] = Counter()
-    labels: dict[int, set[str]] = {}
-    evidence: dict[int, SchemeEvidence] = {}
-    num_rows = width = 0
+    columns: list[_Column] = []
+    num_rows = 0
     for rows in _sentences(path):
+        columns = columns or [_Column() for _ in rows[0][1]]
         num_rows += len(rows)
-        for column, values in enumerate(zip(*(values for _, values in rows), strict=True)):
-            width = max(width, column + 1)
-            tags = [parse_tag(value) for value in values]
-            num_tags[column] += sum(tag is not None for tag in tags)
-            # More labels than phrases have are enough to know.
-            known = labels.setdefault(column, set())
-            if len(known) <= len(_CHUNKS):
-                known.update(tag.label for tag in tags if tag is not None and tag.label)
-            evidence.setdefault(column, SchemeEvidence()).add(tag or OUTSIDE for tag in tags)
+        for column, values in zip(columns, zip(*(values for _, values in rows), strict=True), strict=True):
+            column.add(values)
     if not num_rows:
-        return _Layout(0, {})
-    tagged = [column for column in range(width) if 2 * num_tags[column] > num_rows]
-    last = width - 1
+        return _Layout(0, {}, {})
+    tagged = [index for index, column in enumerate(columns) if column.is_tagged(num_rows)]
+    # Columns of nothing may follow.
+    last = max((index for index, column in enumerate(columns) if column.num_nothing < num_rows), default=0)
     if last and last in tagged:
-        token = 0
-        layers = [c for c in tagged if c == last or (c and not (labels[c] and labels[c] <= _CHUNKS))]
+        is_numbered = bool(columns[0].counts_from) and last > 1 and 1 not in tagged
+        token, outermost = int(is_numbered), last
     elif last and 0 in tagged:
-        token, layers = last, [0]
+        token, outermost = last, 0
     else:
         raise DataError(
-            f"{path}: neither the last nor the first of {width} columns holds tags, which are O and B-label, I-label "
-            "and so on; if this is another format, name it."
+            f"{path}: neither the last nor the first of {len(columns)} columns holds tags, which are O and B-label, "
+            f"I-label and so on; if this is another format, name it {NAMING}."
         )
-    return _Layout(token, {column: evidence[column].scheme for column in layers})
+    layers = [i for i in tagged if i != token and (i == outermost or not columns[i].is_chunks)]
+    unread = {
+        index: min(column.others)
+        for index, column in enumerate(columns)
+        if index not in (token, *layers) and column.is_nearly_tagged
+    }
+    return _Layout(token, {index: columns[index].evidence.scheme for index in layers}, unread)
+
+
+def _tag(value: str) -> Tag | None:
+    return OUTSIDE if value == _NOTHING else parse_tag(value)
 
 
 def _example(path: Path, rows: list[_Row], layout: _Layout, on_problem: OnProblem) -> Example:
@@ -129,7 +188,7 @@ def _example(path: Path, rows: list[_Row], layout: _Layout, on_problem: OnProble
         tags = []
         for number, values in rows:
             try:
-                tags += parse_tags([values[column]])
+                tags += [OUTSIDE] if values[column] == _NOTHING else parse_tags([values[column]])
             except DataError as error:
                 raise DataError(f"{path}:{number}: column {column + 1}: {error}") from error
         for first, end, label in tagged_spans(

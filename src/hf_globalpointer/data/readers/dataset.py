@@ -5,9 +5,10 @@ from typing import Any
 
 from datasets import ClassLabel, Dataset, IterableDataset, LargeList, List  # type: ignore[import-untyped]
 
-from ..report import DataReport, OnProblem, refuse
-from ..schema import DataError, Entity, Example
-from .fields import entity_label, field, identifier, typed
+from ..report import DataReport, OnProblem, counted, refuse
+from ..schema import DataError, Example
+from .fields import identifier, typed
+from .jsonl import parse_record
 from .tags import Scheme, SchemeEvidence, Tag, join_tokens, parse_tags, tagged_spans, token_entity
 
 
@@ -15,7 +16,8 @@ def read_dataset(dataset: Dataset | IterableDataset, report: DataReport | None =
     """Yield the example of each row.
 
     Columns `tokens` and `ner_tags`, whose tags are strings or a `ClassLabel`, are read as CoNLL columns are; `text`
-    and `entities`, with `start`, `end` and `label`, as JSON Lines are; `id` in both.
+    and `entities`, with `start`, `end` and `label`, as JSON Lines are, or as an object of three lists; `id` in both.
+    Labels may be a `ClassLabel` too. A format such as "torch" makes no difference.
 
     Args:
         dataset (`Dataset` or `IterableDataset`): The rows of one split; tags are read twice, first to find their
@@ -30,28 +32,22 @@ def read_dataset(dataset: Dataset | IterableDataset, report: DataReport | None =
         raise DataError(
             f"a `Dataset` is needed, got `{type(dataset).__name__}`; name a split, as in dataset['train']."
         )
-    on_problem = report.add if report else refuse
+    on_problem = report.add if report is not None else refuse
+    dataset = dataset.with_format(None)
     columns = set(dataset.column_names or next(iter(dataset), {}))
     if {"tokens", "ner_tags"} <= columns:
-        names = _tag_names(dataset)
+        names = _names(dataset, "ner_tags")
         scheme = _scheme(dataset, names)
         examples = (_tagged(row, source, names, scheme, on_problem) for source, row in _rows(dataset))
     elif {"text", "entities"} <= columns:
-        examples = (_spans(row, source) for source, row in _rows(dataset))
+        names = _names(dataset, "entities", "label")
+        examples = (_spans(row, source, names) for source, row in _rows(dataset))
     else:
         raise DataError(
             f"the data set has columns {', '.join(sorted(columns)) or 'none'}; rename them to tokens and ner_tags, or "
             "text and entities."
         )
-    empty = True
-    for example in examples:
-        empty = False
-        if report:
-            report.num_examples += 1
-            report.num_entities += len(set(example.entities))
-        yield example
-    if empty:
-        raise DataError("the data set holds no rows.")
+    yield from counted(examples, report, "the data set holds no rows.")
 
 
 def _rows(dataset: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -59,11 +55,13 @@ def _rows(dataset: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, An
         yield f"row {index}", row
 
 
-def _tag_names(dataset: Dataset | IterableDataset) -> list[str] | None:
-    """The names of tags that are numbers."""
-    feature = (dataset.features or {}).get("ner_tags")
-    if isinstance(feature, List | LargeList):
-        feature = feature.feature
+def _names(dataset: Dataset | IterableDataset, *fields: str) -> list[str] | None:
+    """The names of tags or labels that are numbers, in a column or a field of its objects."""
+    feature: Any = dataset.features
+    for name in fields:
+        feature = feature.get(name) if isinstance(feature, dict) else None
+        if isinstance(feature, List | LargeList):
+            feature = feature.feature
     return list(feature.names) if isinstance(feature, ClassLabel) else None
 
 
@@ -76,19 +74,20 @@ def _scheme(dataset: Dataset | IterableDataset, names: list[str] | None) -> Sche
 
 def _tags(row: dict[str, Any], source: str, names: list[str] | None) -> list[Tag]:
     try:
-        values = [_tag_text(value, names) for value in typed(row["ner_tags"], list, "ner_tags")]
+        values = [_named(value, names) for value in typed(row["ner_tags"], list, "ner_tags")]
         return parse_tags(values)
     except DataError as error:
         raise DataError(f"{source}: ner_tags: {error}") from error
 
 
-def _tag_text(value: Any, names: list[str] | None) -> str:
+def _named(value: Any, names: list[str] | None) -> str:
+    """A tag or label, which may be the number of its name."""
     if isinstance(value, str):
         return value
     if names is None or not isinstance(value, int):
-        raise DataError(f"{value!r} is no tag; cast the column to strings, or to a `ClassLabel` that names its tags.")
+        raise DataError(f"{value!r} is no string; cast the column to strings, or to a `ClassLabel`.")
     if not 0 <= value < len(names):
-        raise DataError(f"{value} is none of the {len(names)} tags of the `ClassLabel`.")
+        raise DataError(f"{value} is none of the {len(names)} names of the `ClassLabel`.")
     return names[value]
 
 
@@ -108,13 +107,16 @@ def _tagged(
         raise DataError(str(error) if str(error).startswith(source) else f"{source}: {error}") from error
 
 
-def _spans(row: dict[str, Any], source: str) -> Example:
+def _spans(row: dict[str, Any], source: str, names: list[str] | None) -> Example:
     try:
-        entities = []
-        for index, item in enumerate(typed(row["entities"], list, "entities")):
-            where = f"entities[{index}]"
-            start, end = (field(typed(item, dict, where), name, int, where) for name in ("start", "end"))
-            entities.append(Entity(start, end, entity_label(field(item, "label", str, where), f"{where}.label")))
-        return Example(field(row, "text", str), tuple(entities), identifier(row), source)
+        entities = row["entities"]
+        if isinstance(entities, dict):
+            lengths = {len(typed(values, list, f"entities.{name}")) for name, values in entities.items()}
+            if len(lengths) > 1:
+                raise DataError("the lists in entities are not of one length; give each entity an item in every one.")
+            entities = [dict(zip(entities, values, strict=True)) for values in zip(*entities.values(), strict=True)]
+        if names is not None:
+            entities = [{**item, "label": _named(item["label"], names)} for item in typed(entities, list, "entities")]
+        return parse_record({**row, "entities": entities}, True, source)
     except DataError as error:
         raise DataError(f"{source}: {error}") from error

@@ -1,6 +1,7 @@
 """Fields of JSON records, checked, for the readers."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from ..schema import DataError
@@ -57,8 +58,15 @@ def identifier(record: dict[str, Any], name: str = "id") -> str | int | None:
 
 def check_surface(text: str, start: int, end: int, surface: str, path: str) -> None:
     """Raise a `DataError` unless the characters `start` to `end` of the text, end exclusive, are the entity's own."""
-    if not 0 <= start < end <= len(text) or text[start:end] != surface:
+    check_fragments(text, [(start, end)], surface, path)
+
+
+def check_fragments(text: str, fragments: Sequence[tuple[int, int]], surface: str, path: str) -> None:
+    """As `check_surface`, of an entity in several pieces, which its own text has parted by a blank."""
+    there = " ".join(text[max(start, 0) : max(end, 0)] for start, end in fragments)
+    if not all(0 <= start < end <= len(text) for start, end in fragments) or there != surface:
+        places = " and ".join(f"{start} to {end}" for start, end in fragments)
         raise DataError(
-            f"{path} says {shown(surface)}, but characters {start} to {end} of the text are "
-            f"{shown(text[max(start, 0) : max(end, 0)])}; correct the offsets."
+            f"{path} says {shown(surface)}, but characters {places} of the text are {shown(there)}; correct the "
+            "offsets."
         )

@@ -14,12 +14,13 @@ def read_jsonl(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Ex
     """Yield the example of each line that is not blank, or of each item of an array; no other fields are read."""
     for source, record in json_records(path):
         try:
-            yield _parse(record, labelled, source)
+            yield parse_record(record, labelled, source)
         except DataError as error:
             raise DataError(f"{source}: {error}") from error
 
 
-def _parse(record: Any, labelled: bool, source: str) -> Example:
+def parse_record(record: Any, labelled: bool, source: str) -> Example:
+    """The example of a record, whose entities are objects with `start`, `end` and `label`."""
     record = typed(record, dict, "the line")
     text = field(record, "text", str)
     entities = []

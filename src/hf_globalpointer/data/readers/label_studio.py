@@ -1,4 +1,4 @@
-"""Label Studio's JSON export: an array of tasks, `{"id", "data": {"text"}, "annotations": [{"result": [...]}]}`."""
+"""Label Studio's exports: arrays of `{"id", "data": {"text"}, "annotations": [{"result": [...]}]}`, or of JSON-MIN."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +15,7 @@ def read_label_studio(path: Path, labelled: bool, on_problem: OnProblem) -> Iter
 
     The text is `data.text`, or the only string in `data`. A region with several labels is an entity for each. Offsets
     are characters, or UTF-16 units, as in versions before October 2021, where only these give the region's own text.
+    A record of JSON-MIN has one annotation, in `label`, and its text in `text`.
 
     Problems: a task without an annotation is left out, where it must be labelled; of several annotations the first is
     read; a labelled region that is no span of the text (of audio, a picture or HTML), and one without a label, are
@@ -34,6 +35,8 @@ def read_label_studio(path: Path, labelled: bool, on_problem: OnProblem) -> Iter
 
 def _parse(record: Any, labelled: bool, source: str, on_problem: OnProblem) -> Example | None:
     record = typed(record, dict, "the task")
+    if "data" not in record and "text" in record:
+        return _parse_min(record, labelled, source, on_problem)
     text = _text(field(record, "data", dict))
     # "completions" before Label Studio 1.0.
     name = "annotations" if "annotations" in record or "completions" not in record else "completions"
@@ -54,6 +57,17 @@ def _parse(record: Any, labelled: bool, source: str, on_problem: OnProblem) -> E
     return Example(text, tuple(entities), identifier(record), source)
 
 
+def _parse_min(record: dict[str, Any], labelled: bool, source: str, on_problem: OnProblem) -> Example:
+    text = field(record, "text", str)
+    entities: list[Entity] = []
+    # An annotation without regions has no field for them.
+    if "label" in record or (labelled and "annotation_id" not in record):
+        for index, value in enumerate(field(record, "label", list)):
+            where = f"label[{index}]"
+            entities += _labelled(text, typed(value, dict, where), where, source, on_problem)
+    return Example(text, tuple(entities), identifier(record), source)
+
+
 def _text(data: dict[str, Any]) -> str:
     if "text" in data:
         return str(field(data, "text", str, "data"))
@@ -67,12 +81,16 @@ def _entities(text: str, region: Any, where: str, source: str, on_problem: OnPro
     region = typed(region, dict, where)
     if not str(region.get("type", "labels")).endswith("labels"):
         return []
-    value = field(region, "value", dict, where)
-    where = f"{where}.value"
+    return _labelled(text, field(region, "value", dict, where), f"{where}.value", source, on_problem)
+
+
+def _labelled(text: str, value: dict[str, Any], where: str, source: str, on_problem: OnProblem) -> list[Entity]:
     start, end = value.get("start"), value.get("end")
     if not isinstance(start, int) or not isinstance(end, int):
         on_problem(f"{source}: {where} is no span of the text ({shown(value)}); it is left out.")
         return []
+    for name in ("start", "end"):
+        typed(value[name], int, f"{where}.{name}")
     labels = field(value, "labels", list, where) if "labels" in value else []
     if not labels:
         on_problem(f"{source}: {where} has no labels ({shown(value)}); it is left out.")

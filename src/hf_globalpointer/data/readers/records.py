@@ -2,16 +2,29 @@
 
 import codecs
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
 from ..schema import DataError
+from .fields import shown
 from .lines import decoded_lines
 
 
 _CHUNK = 1 << 16
+
+
+def _object(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(fields)
+    if len(record) < len(fields):
+        names = Counter(name for name, _ in fields)
+        raise DataError(f"field {shown(max(names, key=names.__getitem__))} is given twice in one object; leave one.")
+    return record
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def json_records(path: Path) -> Iterator[tuple[str, Any]]:
@@ -20,7 +33,7 @@ def json_records(path: Path) -> Iterator[tuple[str, Any]]:
     An array is read in pieces; what is held is a small multiple of the longest record.
 
     Raises:
-        DataError: At the first record that is not JSON in UTF-8.
+        DataError: At the first record that is not JSON in UTF-8, or gives a field of an object twice.
     """
     with path.open("rb") as file:
         if file.peek().removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
@@ -36,11 +49,13 @@ def _lines(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[str, Any]]:
             continue
         source = f"{path}:{number}"
         try:
-            record = json.loads(line)
+            record = _DECODER.decode(line)
         except json.JSONDecodeError as error:
             raise DataError(
                 f"{source}: not valid JSON ({error.msg} at column {error.colno}); each line must be one whole object."
             ) from error
+        except DataError as error:
+            raise DataError(f"{source}: {error}") from error
         except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets thousands deep
             raise DataError(f"{source}: JSON that cannot be read ({error}); simplify the line.") from error
         yield source, record
@@ -79,10 +94,12 @@ class _Array:
         """The record that begins here."""
         while True:
             try:
-                record, end = json.JSONDecoder().raw_decode(self.buffer, self.at)
+                record, end = _DECODER.raw_decode(self.buffer, self.at)
             except json.JSONDecodeError as error:
                 if not self._is_cut(error) or not self._read():
                     raise self._malformed(error.msg) from error
+            except DataError as error:
+                raise DataError(f"{self.path}[{self.index}]: {error}") from error
             except (ValueError, RecursionError) as error:
                 raise DataError(
                     f"{self.path}[{self.index}]: JSON that cannot be read ({error}); simplify the record."

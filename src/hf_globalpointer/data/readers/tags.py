@@ -30,12 +30,13 @@ _LETTERS = {"B": "B", "I": "I", "M": "I", "E": "E", "L": "E", "S": "S", "U": "S"
 
 
 def parse_tag(text: str) -> Tag | None:
-    """The tag that is written "O" or "B-label"; none if the text is no tag."""
+    """The tag that is written "O" or "B-label", blanks around it aside; none if the text is no tag."""
+    text = text.strip(" ")
     if text == "O":
         return OUTSIDE
     letter, dash, label = text.partition("-")
     if letter in _LETTERS and dash and label.strip() and label.isprintable():
-        return Tag(_LETTERS[letter], label)
+        return Tag(_LETTERS[letter], label.strip(" "))
     return None
 
 
@@ -137,12 +138,6 @@ def join_tokens(tokens: Sequence[str]) -> tuple[str, list[int]]:
         starts.append(length)
         length += len(token) + len(blank)
     return blank.join(tokens), starts
-
-
-def split_tokens(text: str) -> list[str]:
-    """The tokens of a text, as [`join_tokens`] joins them: what blanks part, or characters where there are none."""
-    tokens = text.split()
-    return list(text) if tokens == [text] and any(map(needs_no_blanks, text)) else tokens
 
 
 def token_entity(tokens: Sequence[str], starts: Sequence[int], first: int, end: int, label: str) -> Entity:

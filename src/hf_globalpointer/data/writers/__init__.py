@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...partial import partial_path, whole_path
 from ..readers.fields import entity_label
+from ..readers.sniffing import FORMAT_OF_SUFFIX
 from ..report import DataReport, OnProblem, refuse
 from ..schema import DataError, Example
 from .brat import write_brat
@@ -22,15 +23,6 @@ WRITERS: dict[str, Callable[[Iterable[Example], Path, OnProblem], None]] = {
     "conll": write_conll,
     "brat": write_brat,
 }
-_FORMAT_OF_SUFFIX = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".conll": "conll",
-    ".iob": "conll",
-    ".iob2": "conll",
-    ".bio": "conll",
-    ".tsv": "conll",
-}
 
 
 def output_format(path: str | PathLike[str], format: str | None = None) -> str:
@@ -40,7 +32,7 @@ def output_format(path: str | PathLike[str], format: str | None = None) -> str:
         DataError: If there is no such writer, or neither tells.
     """
     path = Path(path)
-    format = format or _FORMAT_OF_SUFFIX.get(path.suffix.lower()) or ("brat" if path.is_dir() else None)
+    format = format or FORMAT_OF_SUFFIX.get(path.suffix.lower()) or ("brat" if path.is_dir() else None)
     if format not in WRITERS:
         raise DataError(f"{path}: cannot tell the format to write; name one of {', '.join(WRITERS)}.")
     return format
@@ -77,7 +69,7 @@ def write_examples(
         raise DataError(f"{partial}: left by a run that did not end, or in use by another; remove it.")
     try:
         with whole_path(path) as place:
-            WRITERS[format](_checked(examples), place, report.add if report else refuse)
+            WRITERS[format](_checked(examples), place, report.add if report is not None else refuse)
     except BaseException:
         if partial.is_dir():
             shutil.rmtree(partial)
