@@ -1,11 +1,12 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
 from transformers import AutoConfig, BertConfig, RobertaConfig
 
 from conftest import MODELS, TINY
-from hf_globalpointer import BertEfficientGlobalPointerConfig, BertGlobalPointerConfig
+from hf_globalpointer import BertEfficientGlobalPointerConfig, BertGlobalPointerConfig, EncoderGlobalPointerConfig
 
 
 CONFIGS = [config_class for config_class, _ in MODELS.values()]
@@ -55,6 +56,13 @@ def test_entity_types_in_every_form(given: dict[str, object], expected: dict[int
         ({"head_size": 7}, "even"),
         ({"head_size": 0}, "positive"),
         ({"rope_theta": 0.0}, "rope_theta"),
+        ({"rope_theta": math.inf}, "rope_theta"),
+        ({"rope_theta": math.nan}, "rope_theta"),
+        ({"score_threshold": math.nan}, "score_threshold"),
+        ({"score_threshold": -math.inf}, "score_threshold"),
+        ({"head_dropout": math.nan}, "head_dropout"),
+        ({"transformers_weights": "x.safetensors"}, "names the weight file"),
+        ({"labels": []}, "at least one"),
         ({"head_dropout": 1.0}, "head_dropout"),
         ({"max_spans": 0}, "max_spans"),
         ({"span_loss": "focal"}, "span_loss"),
@@ -94,6 +102,13 @@ def test_new_labels_replace_those_of_a_checkpoint_as_a_whole(tmp_path: Path) -> 
         assert (config.id2label, config.label2id, config.thresholds) == ({0: "z"}, {"z": 0}, None)
 
 
+def test_thresholds_stay_for_labels_that_stay(tmp_path: Path) -> None:
+    BertGlobalPointerConfig(labels=["x", "y"], thresholds={"x": 0.3, "y": 0.4}).save_pretrained(tmp_path)
+    config = BertGlobalPointerConfig.from_pretrained(tmp_path, labels=["z", "y"])
+    assert config.thresholds == {"y": 0.4}
+    assert BertGlobalPointerConfig.from_pretrained(tmp_path, num_labels=2).thresholds is None
+
+
 def test_labels_changed_in_memory_are_checked_when_saved(tmp_path: Path) -> None:
     config = BertGlobalPointerConfig(labels=["x", "y"])
     config.id2label = {0: "X", 1: "Y"}
@@ -106,6 +121,22 @@ def test_a_checkpoint_of_another_kind_is_refused(other: BertConfig, tmp_path: Pa
     other.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=f"checkpoint of type '{other.model_type}'"):
         BertGlobalPointerConfig.from_pretrained(tmp_path)
+
+
+def test_a_whole_model_is_no_encoder() -> None:
+    whole = BertGlobalPointerConfig(labels=["x"])
+    for encoder in (whole, whole.to_dict()):
+        with pytest.raises(ValueError, match="'bert-global-pointer', which is a whole model"):
+            EncoderGlobalPointerConfig(encoder_config=encoder, labels=["x"])
+
+
+def test_the_encoder_of_a_checkpoint_names_no_code_and_no_weights(tmp_path: Path) -> None:
+    config = EncoderGlobalPointerConfig(labels=["x"])
+    config.encoder_config.auto_map = {"AutoModel": "evil.Evil"}
+    config.encoder_config.transformers_weights = "evil.safetensors"
+    (tmp_path / "config.json").write_text(config.to_json_string())
+    assert "evil" in (tmp_path / "config.json").read_text()
+    assert "evil" not in AutoConfig.from_pretrained(tmp_path).to_json_string()
 
 
 def test_the_file_holds_no_surprises(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Every family of encoders under a span head, as tiny random checkpoints."""
 
+import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,7 @@ from transformers import (
 from conftest import LABELS
 from hf_globalpointer import (
     BertForGlobalPointer,
+    BertGlobalPointerConfig,
     EncoderEfficientGlobalPointerConfig,
     EncoderForEfficientGlobalPointer,
     EncoderForGlobalPointer,
@@ -158,6 +161,47 @@ def test_a_checkpoint_of_a_language_model_gives_its_encoder(tmp_path: Path) -> N
     expected = language_model.bert.state_dict()
     for name, value in model.encoder.state_dict().items():
         torch.testing.assert_close(value, expected[name].to(value.dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_new_model_has_the_precisions_of_a_loaded_one(dtype: torch.dtype, tmp_path: Path) -> None:
+    AutoModel.from_config(FAMILIES["bert"]).save_pretrained(tmp_path / "encoder")
+    model = EncoderForGlobalPointer.from_encoder_pretrained(tmp_path / "encoder", labels=LABELS, dtype=dtype)
+    model.save_pretrained(tmp_path / "model")
+    loaded = EncoderForGlobalPointer.from_pretrained(tmp_path / "model")
+    assert [p.dtype for p in model.parameters()] == [p.dtype for p in loaded.parameters()]
+    assert torch.equal(loaded(IDS).logits, model(IDS).logits)
+
+
+def test_an_encoder_is_loaded_as_safely_as_a_model(tmp_path: Path) -> None:
+    encoder = AutoModel.from_config(FAMILIES["bert"])
+    encoder.save_pretrained(tmp_path)
+    load = partial(EncoderForGlobalPointer.from_encoder_pretrained, tmp_path, labels=LABELS)
+    _, info = load(use_safetensors=None, output_loading_info=True)
+    assert not info["missing_keys"]
+
+    config = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(json.dumps(json.loads(config) | {"transformers_weights": "x.safetensors"}))
+    with pytest.raises(ValueError, match="names the weight file"):
+        load()
+    (tmp_path / "config.json").write_text(config)
+
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(encoder.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="safetensors only"):
+        load(use_safetensors=False)
+    with pytest.raises(OSError, match=r"model\.safetensors"):
+        load(use_safetensors=None)
+    index = {"metadata": {}, "weight_map": dict.fromkeys(encoder.state_dict(), "../x.safetensors")}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="names the file"):
+        load()
+
+
+def test_a_whole_model_is_no_encoder(tmp_path: Path) -> None:
+    BertForGlobalPointer(BertGlobalPointerConfig(**SIZES, labels=LABELS)).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="'bert-global-pointer', which is a whole model"):
+        EncoderForGlobalPointer.from_encoder_pretrained(tmp_path, labels=LABELS)
 
 
 def test_fields_of_the_head_and_of_the_encoder_go_where_they_belong(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -98,7 +99,7 @@ def test_known_types_keep_their_weights_and_new_ones_are_named(
     torch.testing.assert_close(after[:, 2], before[:, 0])
     assert all(not torch.allclose(after[:, 1], before[:, old]) for old in range(3))
     assert changed.config.id2label == dict(enumerate(labels))
-    assert changed.config.thresholds is None  # those of other types mean nothing
+    assert changed.config.thresholds == {"date": 0.3}
     (message,) = [record.getMessage() for record in log.records]
     assert "reused: ['place', 'date']; new, to be trained: ['role']; dropped: ['person']" in message
     changed.save_pretrained(tmp_path / "changed")
@@ -113,6 +114,30 @@ def test_the_same_labels_load_without_a_word(tmp_path: Path, log: pytest.LogCapt
     assert torch.equal(loaded(IDS).logits, model(IDS).logits)
     assert not any(info.values())
     assert not log.records
+
+
+def test_the_order_of_a_configuration_elsewhere_is_no_order_of_the_weights(tmp_path: Path) -> None:
+    model = saved(tmp_path / "model")
+    saved(tmp_path / "other", labels=["place", "date", "person"])
+    loaded = type(model).from_pretrained(tmp_path / "model", config=tmp_path / "other")
+    assert list(loaded.config.label2id) == ["place", "date", "person"]
+    torch.testing.assert_close(loaded(IDS).logits, model(IDS).logits[:, [2, 0, 1]])
+
+
+def test_a_checkpoint_that_has_its_labels_in_one_map_only(tmp_path: Path) -> None:
+    model = saved(tmp_path)
+    change_config(tmp_path, id2label=None)
+    loaded = type(model).from_pretrained(tmp_path, labels=["place", "date", "person"])
+    torch.testing.assert_close(loaded(IDS).logits, model(IDS).logits[:, [2, 0, 1]])
+
+
+def test_thresholds_stay_with_their_labels(tmp_path: Path) -> None:
+    model = saved(tmp_path, thresholds={"date": 0.3, "person": 0.6})
+    same = type(model).from_pretrained(tmp_path, labels=LABELS)
+    assert same.config.thresholds == {"date": 0.3, "person": 0.6}
+    changed = type(model).from_pretrained(tmp_path, labels=["date", "z"])
+    model.set_labels(["date", "z"])
+    assert changed.config.thresholds == model.config.thresholds == {"date": 0.3}
 
 
 def test_more_types_with_loading_info(tmp_path: Path) -> None:
@@ -142,6 +167,10 @@ def test_wrong_labels_change_nothing() -> None:
     before = model(IDS).logits
     with pytest.raises(StrictDataclassClassValidationError, match="occurs twice"):
         model.set_labels(["a", "a"])
+    with pytest.raises(ValueError, match="must name at least one entity type"):
+        model.set_labels([])
+    with pytest.raises(ValueError, match="must be a list of entity types, got the string 'ab'"):
+        model.set_labels("ab")
     assert torch.equal(model(IDS).logits, before)
     assert list(model.config.label2id) == LABELS
 
@@ -213,6 +242,24 @@ def test_with_the_package_no_code_of_a_checkpoint_runs_nor_is_asked_for(
     assert not list((tmp_path / "next").glob("*.py"))
 
 
+def test_the_code_is_pushed_with_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = Mock()
+    hub.create_repo.return_value.repo_id = "me/ner"
+    monkeypatch.setattr("transformers.utils.hub.hf_api", lambda: hub)
+    monkeypatch.setattr("transformers.modeling_utils.hf_api", lambda: hub)
+    (tmp_path / "own.py").touch()  # what lay there before is not pushed
+    make_model("full").save_pretrained(tmp_path, with_code=True, push_to_hub=True)
+    pushed = {operation.path_in_repo for operation in hub.create_commit.call_args.kwargs["operations"]}
+    code = {module.name for module in tmp_path.glob("*.py")} - {"own.py"}
+    assert "modeling_global_pointer.py" in code
+    assert pushed == code | {"config.json", "model.safetensors", "README.md"}
+
+
+def test_only_the_main_process_writes_code(tmp_path: Path) -> None:
+    make_model("full").save_pretrained(tmp_path, with_code=True, is_main_process=False)
+    assert not list(tmp_path.iterdir())
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # What is refused
 
@@ -232,7 +279,7 @@ def test_a_pickle_is_refused_and_not_opened(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").unlink()
     trace = tmp_path / "trace"
     (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps(_Malicious(trace)))
-    for options in ({}, {"use_safetensors": True}):
+    for options in ({}, {"use_safetensors": True}, {"use_safetensors": None}):
         with pytest.raises(OSError, match=r"model\.safetensors"):
             AutoModelForTokenClassification.from_pretrained(tmp_path, **options)
     with pytest.raises(ValueError, match="safetensors only"):
@@ -250,6 +297,33 @@ def test_an_index_may_not_name_files_elsewhere(shard: str, tmp_path: Path) -> No
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(ValueError, match="names the file"):
         AutoModelForTokenClassification.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("index", "error"),
+    [("{}", "KeyError"), ("[]", "TypeError"), ('{"weight_map": {"a": 5}}', "AttributeError"), ("{", "JSON")],
+)
+def test_a_malformed_index_is_one_clear_error(index: str, error: str, tmp_path: Path) -> None:
+    saved(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(ValueError, match=rf"index.json of .* does not map tensors to files in `weight_map`: {error}"):
+        AutoModelForTokenClassification.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["evil.safetensors.index.json", "evil.safetensors"])
+def test_a_configuration_may_not_name_weights(file: str, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    model = saved(folder)
+    save_file(model.state_dict(), tmp_path / "outside.safetensors")
+    index = {"metadata": {}, "weight_map": dict.fromkeys(model.state_dict(), "../outside.safetensors")}
+    (folder / "evil.safetensors.index.json").write_text(json.dumps(index))
+    saved(tmp_path / "good")
+    change_config(folder, transformers_weights=file)
+    for load in (AutoModelForTokenClassification.from_pretrained, type(model).from_pretrained):
+        with pytest.raises(ValueError, match=f"names the weight file '{file}' as `transformers_weights`"):
+            load(folder)
+    with pytest.raises(ValueError, match="names the weight file"):
+        type(model).from_pretrained(tmp_path / "good", config=folder)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,14 @@ def test_dense_labels_say_the_same() -> None:
     assert spans_from_labels(torch.zeros(2, 3, 5, 5), 3, MASK).shape == (2, 0, 3)
 
 
+@pytest.mark.parametrize("value", [2, -100, 0.5, float("nan")])
+def test_a_dense_label_that_is_neither_0_nor_1_is_named(value: float) -> None:
+    dense = torch.zeros(2, 3, 5, 5)
+    dense[1, 2, 1, 2] = value
+    with pytest.raises(ValueError, match=rf"`labels\[1, 2, 1, 2\]`.* must be 0 or 1, got {value}"):
+        spans_from_labels(dense, 3, MASK)
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [

@@ -1,13 +1,18 @@
 """Configurations of the GlobalPointer models: the encoder's own fields plus those of the span head."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+import copy
+import math
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, BertConfig, PreTrainedConfig
 
+from .checkpoint_files import WEIGHTS_FIELD, refuse_weights_field, write_code
 
-_LABEL_FIELDS = ("labels", "id2label", "label2id", "num_labels")
+
+LABEL_FIELDS = ("labels", "id2label", "label2id", "num_labels")
 # What tells Transformers to run code from the checkpoint, in place of the package's own.
 _CODE_FIELDS = ("auto_map", "custom_pipelines")
 # More entity types than any data set has: a file that asks for more is broken, or meant to exhaust the memory.
@@ -23,11 +28,13 @@ def _entity_types(
     """The entity types from whichever form they are given in; `None` where only their number is.
 
     Raises:
-        ValueError: If they are given twice, and not as the same.
+        ValueError: If they are given twice, and not as the same, or `labels` is no list, or an empty one.
     """
     if isinstance(labels, str):
         raise ValueError(f"`labels` must be a list of entity types, got the string {labels!r}.")
     if labels is not None:
+        if not len(labels):
+            raise ValueError("`labels` must name at least one entity type, got an empty list.")
         if id2label is not None or label2id is not None:
             raise ValueError("Give the entity types once: either `labels` or `id2label`, not both.")
         id2label = dict(enumerate(labels))
@@ -45,6 +52,13 @@ def _entity_types(
     if not 0 <= number <= _MOST_LABELS:
         raise ValueError(f"The number of entity types must be between 0 and {_MOST_LABELS}, got {number}.")
     return id2label
+
+
+def _kept(thresholds: Mapping[str, float] | None, labels: Collection[str]) -> Any:
+    """The thresholds of labels that stay; what is no mapping is left to be refused."""
+    if not isinstance(thresholds, Mapping):
+        return thresholds
+    return {label: value for label, value in thresholds.items() if label in labels} or None
 
 
 class GlobalPointerConfigMixin(PreTrainedConfig):
@@ -97,6 +111,7 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
 
     # `PreTrainedConfig` hands every argument that is no field to `__post_init__` by name.
     def __post_init__(self, labels: Sequence[str] | None = None, **kwargs: Any) -> None:
+        refuse_weights_field(kwargs, "the configuration")
         id2label = _entity_types(labels, self.id2label, self.label2id, kwargs.get("num_labels"))
         if id2label is not None:
             self.id2label, self.label2id = id2label, {label: index for index, label in id2label.items()}
@@ -121,8 +136,10 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
         """The numbers of the span head must be ones it can be built and run with."""
         if self.head_size < 1 or (self.use_rope and self.head_size % 2):
             raise ValueError(f"`head_size` must be positive, and even with `use_rope`, got {self.head_size}.")
-        if self.rope_theta <= 1:
-            raise ValueError(f"`rope_theta` must be greater than 1, got {self.rope_theta}.")
+        if not 1 < self.rope_theta < math.inf:
+            raise ValueError(f"`rope_theta` must be a number greater than 1, got {self.rope_theta}.")
+        if not -math.inf < self.score_threshold < math.inf:
+            raise ValueError(f"`score_threshold` must be a finite number, got {self.score_threshold}.")
         if not 0 <= self.head_dropout < 1:
             raise ValueError(f"`head_dropout` must be in [0, 1), got {self.head_dropout}.")
         if self.max_spans < 1:
@@ -150,7 +167,7 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
         model_type = config_dict.get("model_type", cls.encoder_model_type)
         if model_type == cls.encoder_model_type:
             # Labels and architecture there belong to whatever task the checkpoint was used for before.
-            config_dict = {k: v for k, v in config_dict.items() if k not in (*_LABEL_FIELDS, "architectures")}
+            config_dict = {k: v for k, v in config_dict.items() if k not in (*LABEL_FIELDS, "architectures")}
             config_dict["model_type"] = cls.model_type
         elif model_type != cls.model_type:
             plain = f" and plain {cls.encoder_model_type!r}" if cls.encoder_model_type else ""
@@ -163,14 +180,42 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """As in `PreTrainedConfig`; entity types among `kwargs` replace those of `config_dict`, thresholds and all."""
+        """As in `PreTrainedConfig`; entity types among `kwargs` replace those of `config_dict`.
+
+        Thresholds stay for the labels that stay.
+        """
         if __name__.startswith("hf_globalpointer."):
             # The package is installed: nothing of the code that the checkpoint may carry is wanted, or saved again.
             config_dict = {k: v for k, v in config_dict.items() if k not in _CODE_FIELDS}
-        given = {name: kwargs.pop(name) for name in _LABEL_FIELDS if kwargs.get(name) is not None}
+        given = {name: kwargs.pop(name) for name in LABEL_FIELDS if kwargs.get(name) is not None}
         if given:
-            config_dict = {k: v for k, v in config_dict.items() if k not in (*_LABEL_FIELDS, "thresholds")} | given
+            config_dict = {k: v for k, v in config_dict.items() if k not in LABEL_FIELDS} | given
+            id2label = _entity_types(**{name: given.get(name) for name in LABEL_FIELDS}) or {}
+            config_dict["thresholds"] = _kept(config_dict.get("thresholds"), id2label.values())
         return super().from_dict(config_dict, **kwargs)
+
+    def with_labels(self, labels: Sequence[str]) -> Self:
+        """A copy with other entity types, and the thresholds of those that stay.
+
+        Args:
+            labels (`Sequence[str]`): The entity types in order.
+
+        Raises:
+            ValueError: If they are no list, or none at all.
+            StrictDataclassClassValidationError: If they are not distinct, non-empty strings.
+        """
+        config = copy.deepcopy(self)
+        config.id2label = _entity_types(labels, None, None, None) or {}
+        config.label2id = {label: index for index, label in config.id2label.items()}
+        config.thresholds = _kept(self.thresholds, labels)
+        config.validate()
+        return config
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """As in `PreTrainedConfig`; with the code that the configuration names, if it does."""
+        super().save_pretrained(save_directory, **kwargs)
+        if "auto_map" in vars(self):
+            write_code(save_directory)
 
     def to_diff_dict(self) -> dict[str, Any]:
         """As in `PreTrainedConfig`; entity types are always written, also two that bear its default names."""
@@ -213,8 +258,15 @@ class EncoderConfigMixin(GlobalPointerConfigMixin):
         if self.encoder_config is None:
             self.encoder_config = BertConfig()
         elif isinstance(self.encoder_config, dict):
-            fields = dict(self.encoder_config)
+            # The weights and the code of the whole model are all that there is.
+            left_out = (*_CODE_FIELDS, WEIGHTS_FIELD)
+            fields = {name: value for name, value in self.encoder_config.items() if name not in left_out}
             self.encoder_config = AutoConfig.for_model(fields.pop("model_type", "bert"), **fields)
+        if isinstance(self.encoder_config, GlobalPointerConfigMixin):
+            raise ValueError(
+                f"The encoder is of type {self.encoder_config.model_type!r}, which is a whole model with a span head. "
+                "To go on with it, give its checkpoint to `from_pretrained(..., labels=[...])` of its own class."
+            )
         super().__post_init__(labels, **kwargs)
 
     @property

@@ -1,12 +1,10 @@
 """Encoders with a GlobalPointer head (Su et al., 2022, https://arxiv.org/abs/2208.03054)."""
 
-import copy
 import inspect
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Unpack
 
 import torch
@@ -22,8 +20,9 @@ from transformers import (
 )
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple, logging
 
-from .checkpoint_files import check_weight_files, safetensors_only, write_code
+from .checkpoint_files import check_weight_files, code_fields, safetensors_only
 from .configuration_global_pointer import (
+    LABEL_FIELDS,
     BertEfficientGlobalPointerConfig,
     BertGlobalPointerConfig,
     EncoderEfficientGlobalPointerConfig,
@@ -37,9 +36,8 @@ from .span_scores import ScoredSpans, SpanScores
 
 logger = logging.get_logger(__name__)
 
-# Arguments of `from_pretrained` that say where a checkpoint is, and those that say which entity types are wanted.
+# Arguments of `from_pretrained` that say where a checkpoint is.
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "proxies", "local_files_only", "token", "revision", "subfolder")
-_LABEL_ARGUMENTS = ("labels", "id2label", "label2id", "num_labels")
 
 
 @dataclass
@@ -98,7 +96,6 @@ class GenericForGlobalPointer(PreTrainedModel):
         pretrained_model_name_or_path: str | os.PathLike[str] | None,
         *args: Any,
         config: PreTrainedConfig | str | os.PathLike[str] | None = None,
-        use_safetensors: bool = True,
         **kwargs: Any,
     ) -> Any:
         """As in `PreTrainedModel`, with two promises: safetensors only, and no type scored by another's weights.
@@ -110,42 +107,32 @@ class GenericForGlobalPointer(PreTrainedModel):
             pretrained_model_name_or_path (`str`, `os.PathLike` or `None`): A folder or the id of a Hub repository.
             args: Passed on.
             config (`PreTrainedConfig` or `str`, *optional*): A configuration to use in place of the checkpoint's.
-            use_safetensors (`bool`, *optional*, defaults to `True`): Only `True` is accepted.
             kwargs: Fields of the configuration, `labels` or `id2label` above all, and options of `PreTrainedModel`.
 
         Raises:
-            ValueError: If weights that are not safetensors are asked for, the checkpoint is of another kind, or its
-                index names files outside of it.
+            ValueError: If weights that are not safetensors are asked for (`use_safetensors=False`), the checkpoint is
+                of another kind, or it names weight files outside of it.
             OSError: If there are no weights in safetensors.
         """
-        if not use_safetensors:
-            raise ValueError(
-                "Weights are loaded from safetensors only: other files can run code when they are opened."
-            )
         name = pretrained_model_name_or_path
-        load = safetensors_only(partial(super().from_pretrained, name, *args, use_safetensors=True))
+        load = safetensors_only(partial(super().from_pretrained, name, *args))
         if name is None:
             return load(config=config, **kwargs)
         where = {key: kwargs[key] for key in _HUB_ARGUMENTS if key in kwargs}
         check_weight_files(name, variant=kwargs.get("variant"), **where)
         if isinstance(config, PreTrainedConfig):
             wanted = config
-        elif not any(key in kwargs for key in _LABEL_ARGUMENTS):
-            return load(config=config, **kwargs)
+        elif config is None and not any(field in kwargs for field in LABEL_FIELDS):
+            return load(**kwargs)
         else:
             source = name if config is None else config
             wanted, kwargs = cls.config_class.from_pretrained(source, return_unused_kwargs=True, **kwargs)
             kwargs |= where
-        trained = cls.config_class.get_config_dict(name, **where)[0].get("id2label")
-        own = None if trained is None else [trained[key] for key in sorted(trained, key=int)]
-        labels = [wanted.id2label[index] for index in range(wanted.num_labels)]
-        if own in (None, labels):
-            return load(config=wanted, **kwargs)
         # Which row of the head belongs to which type only the checkpoint's own configuration tells.
-        before = copy.deepcopy(wanted)
-        before.thresholds = None
-        before.id2label, before.label2id = dict(enumerate(own)), {label: index for index, label in enumerate(own)}
-        loaded = load(config=before, **kwargs)
+        own, labels = _entity_types(cls.config_class.from_pretrained(name, **where)), _entity_types(wanted)
+        if own in ([], labels):
+            return load(config=wanted, **kwargs)
+        loaded = load(config=wanted.with_labels(own), **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         model.set_labels(labels)
         model.config.thresholds = wanted.thresholds
@@ -161,18 +148,13 @@ class GenericForGlobalPointer(PreTrainedModel):
                 `trust_remote_code=True` where this package is not installed. Where it is, that code is never run.
             kwargs: Passed on.
         """
-        if not with_code:
-            super().save_pretrained(save_directory, **kwargs)
-            return
-        folder = Path(save_directory)
-        folder.mkdir(parents=True, exist_ok=True)
-        entries = write_code(folder, self.config, type(self))
+        code = code_fields(self.config, type(self)) if with_code else {}
         try:
-            for name, value in entries.items():
+            for name, value in code.items():
                 setattr(self.config, name, value)
-            super().save_pretrained(folder, **kwargs)
+            super().save_pretrained(save_directory, **kwargs)
         finally:
-            for name in entries:
+            for name in code:
                 delattr(self.config, name)
 
     def set_labels(self, labels: Sequence[str]) -> None:
@@ -182,14 +164,10 @@ class GenericForGlobalPointer(PreTrainedModel):
             labels (`Sequence[str]`): The entity types in order.
 
         Raises:
+            ValueError: If they are no list, or none at all.
             StrictDataclassClassValidationError: If they are not distinct, non-empty strings.
         """
-        known, labels = self.config.label2id, list(labels)
-        config = copy.deepcopy(self.config)
-        config.id2label, config.label2id = dict(enumerate(labels)), {label: i for i, label in enumerate(labels)}
-        kept = {label: value for label, value in (config.thresholds or {}).items() if label in config.label2id}
-        config.thresholds = kept or None
-        config.validate()
+        known, config = self.config.label2id, self.config.with_labels(labels)
         self.classifier.change_types([known.get(label) for label in labels], self._init_weights)
         self.config.id2label, self.config.label2id = config.id2label, config.label2id
         self.config.thresholds = config.thresholds
@@ -380,8 +358,13 @@ class EncoderWithSpanHead(GenericForGlobalPointer):
             kwargs: Fields of this model's configuration, such as `head_size`; the rest goes to the `from_pretrained`
                 of the encoder (`dtype`, `revision`, `attn_implementation`, ...).
 
+        Returns:
+            The model; with `output_loading_info=True`, also what the loading of the encoder says.
+
         Raises:
-            ValueError: If no entity types are given, or `AutoModel` knows no encoder of this type.
+            ValueError: If no entity types are given, `AutoModel` knows no encoder of this type, weights that are not
+                safetensors are asked for, or the checkpoint names weight files outside of it.
+            OSError: If there are no weights in safetensors.
         """
         own = {field.name for field in fields(cls.config_class)} - {field.name for field in fields(PreTrainedConfig)}
         own |= {"id2label", "label2id", "num_labels"}
@@ -390,13 +373,20 @@ class EncoderWithSpanHead(GenericForGlobalPointer):
         encoder_config = AutoConfig.from_pretrained(pretrained_model_name_or_path, **where)
         config = cls.config_class(encoder_config=encoder_config, labels=labels, **head_fields)
         encoder_class, options = _encoder_class(encoder_config)
-        load = safetensors_only(partial(encoder_class.from_pretrained, use_safetensors=True))
-        encoder = load(pretrained_model_name_or_path, **options, **kwargs)
+        check_weight_files(pretrained_model_name_or_path, variant=kwargs.get("variant"), **where)
+        loaded = safetensors_only(encoder_class.from_pretrained)(pretrained_model_name_or_path, **options, **kwargs)
+        encoder = loaded[0] if isinstance(loaded, tuple) else loaded
         config.encoder_config, config.dtype = encoder.config, encoder.dtype
-        model = cls(config, encoder=encoder)
-        model.classifier.to(encoder.device, encoder.dtype)
+        model = cls(config, encoder=encoder).eval()
+        # In float16 the head stays in float32, as it does when the model is loaded again.
+        model.classifier.to(encoder.device, torch.float32 if encoder.dtype == torch.float16 else encoder.dtype)
         logger.warning(f"The span head of {cls.__name__} is new: train the model before you use it.")
-        return model.eval()
+        return (model, loaded[1]) if isinstance(loaded, tuple) else model
+
+
+def _entity_types(config: PreTrainedConfig) -> list[str]:
+    """Those of a configuration, in order."""
+    return [config.id2label[index] for index in range(config.num_labels)]
 
 
 def _encoder_class(config: PreTrainedConfig) -> tuple[type[PreTrainedModel], dict[str, bool]]:

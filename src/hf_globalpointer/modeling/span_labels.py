@@ -19,7 +19,8 @@ def spans_from_labels(labels: Tensor, num_types: int, mask: Tensor) -> Tensor:
         `torch.LongTensor` of shape `(B, M, 3)`: each gold span once, padded with -100.
 
     Raises:
-        ValueError: If the shape is neither, or a row names a type, token or span that does not exist.
+        ValueError: If the shape is neither, a row names a type, token or span that does not exist, or a dense label
+            is neither 0 nor 1.
     """
     num_samples, _, n = mask.shape
     if labels.dim() == 4:
@@ -43,6 +44,13 @@ def spans_from_labels(labels: Tensor, num_types: int, mask: Tensor) -> Tensor:
 def _rows_from_dense(labels: Tensor, shape: tuple[int, ...]) -> Tensor:
     if tuple(labels.shape) != shape:
         raise ValueError(f"Dense `labels` must have shape {shape} (batch, types, n, n), got {tuple(labels.shape)}.")
+    # Where values can be checked: see above.
+    if not torch.compiler.is_compiling():
+        for b, a, i, j in ((labels != 0) & (labels != 1)).nonzero().tolist():
+            raise ValueError(
+                f"Dense `labels[{b}, {a}, {i}, {j}]` (batch, type, first token, last token) must be 0 or 1, got "
+                f"{labels[b, a, i, j].item()}."
+            )
     sample, *row = labels.nonzero().unbind(-1)
     index = index_in_group(sample, len(labels))
     most = int(index.max()) + 1 if len(index) else 0
