@@ -84,9 +84,9 @@ def test_agrees_with_an_independent_count(pairs: list[tuple[frozenset[Entity], f
         [SpanKey(i, e.label, e.start, e.end) for i, pair in enumerate(pairs) for e in pair[side]] for side in (0, 1)
     ]
     assert analysis.strict == SpanMetrics.from_spans(*keys).micro
-    # Without labels, a span counts as often as it is both gold and predicted.
-    spans = [Counter((key.sample, key.start, key.end) for key in side) for side in keys]
-    assert analysis.boundaries == SpanCounts((spans[0] & spans[1]).total(), len(keys[1]), len(keys[0]))
+    # Without labels, a span counts once.
+    spans = [{(key.sample, key.start, key.end) for key in side} for side in keys]
+    assert analysis.boundaries == SpanCounts(len(spans[0] & spans[1]), len(spans[1]), len(spans[0]))
     assert analysis.strict.correct <= analysis.labels.correct <= min(len(keys[0]), len(keys[1]))
     for label in "xyz":
         of_gold = sum(count for (gold, _), count in analysis.confusion.items() if gold == label)
@@ -106,3 +106,33 @@ def test_confusion_and_frequency() -> None:
         (ErrorKind.missed, "b", None, 2),
     ]
     assert [error.document for error in analysis.errors] == [0, 0, 0, 1, 1, 1]
+
+
+def most_pairs(gold: list[Entity], predicted: frozenset[Entity]) -> int:
+    """The most pairs of one label that overlap, of all ways to pair."""
+    if not gold:
+        return 0
+    one, *others = gold
+    partners = [p for p in predicted if p.label == one.label and p.start < one.end and one.start < p.end]
+    return max([most_pairs(others, predicted), *(1 + most_pairs(others, predicted - {p}) for p in partners)])
+
+
+@settings(deadline=None)
+@given(st.frozensets(entities, max_size=6), st.frozensets(entities, max_size=6), entities)
+def test_type_counts_are_the_most_pairs_and_never_fall(
+    gold: frozenset[Entity], predicted: frozenset[Entity], another: Entity
+) -> None:
+    counts = ErrorAnalysis.from_texts([scored(gold, predicted)]).labels
+    assert counts == SpanCounts(most_pairs(sorted(gold), predicted), len(predicted), len(gold))
+    assert ErrorAnalysis.from_texts([scored(gold, predicted | {another})]).labels.correct >= counts.correct
+
+
+def test_type_counts_where_the_same_span_has_another_label() -> None:
+    gold = frozenset({Entity(0, 3, "a")})
+    for predicted in ({Entity(0, 2, "a")}, {Entity(0, 2, "a"), Entity(0, 3, "b")}):
+        assert ErrorAnalysis.from_texts([scored(gold, frozenset(predicted))]).labels.recall == 1
+
+
+def test_boundary_counts_of_a_span_with_two_labels() -> None:
+    gold, predicted = frozenset({Entity(0, 3, "a"), Entity(0, 3, "b")}), frozenset({Entity(0, 3, "a")})
+    assert ErrorAnalysis.from_texts([scored(gold, predicted)]).boundaries == SpanCounts(1, 1, 1)

@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hf_globalpointer.data import Entity, Example
@@ -162,3 +163,31 @@ def test_nothing_found_and_nothing_to_find() -> None:
     Page(EvaluationReport("m", "d", evaluation).to_html())
     with pytest.raises(ValueError, match="no documents"):
         Evaluation.from_predictions([], [])
+
+
+def test_types_that_do_not_occur_have_no_interval(tmp_path: Path) -> None:
+    report = EvaluationReport("m", "d", Evaluation.from_predictions([Example("a", (Entity(0, 1, "x"),))], [[]], ["y"]))
+    assert cells(report.to_markdown(), "By type")["y"][0] == "0.0000 \\[n/a\\]"
+    assert "0.0000n/a" in Page(report.to_html()).text
+    report.save(tmp_path)
+    content = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
+    assert content["types"]["y"]["f1"] == {"value": 0.0, "low": None, "high": None}
+
+
+def test_entities_that_go_on_beyond_an_excerpt_are_shown() -> None:
+    text = "a " * 100 + "Rome" + " b" * 100
+    example = Example(text, (Entity(0, len(text), "whole"), Entity(200, 204, "l"), Entity(0, 2, "far")))
+    found = [[predicted("far", 0, 2), predicted("whole", 0, len(text))]]
+    report = EvaluationReport("m", "d", Evaluation.from_predictions([example], found))
+    page = report.to_html()
+    assert page.count('title="whole 1.000"') == page.count('title="whole 0.750"') == 1
+    assert 'title="far' not in page
+    # Its box takes in the dots on either side.
+    assert re.search(r'title="whole 1.000"[^>]*>… ', page)
+    assert re.search(r' …<span class="gp-label">whole</span>', page)
+
+
+def test_offsets_may_be_those_of_numpy(tmp_path: Path) -> None:
+    found = [[predicted("p", np.int64(0), np.int64(2))], [], []]  # type: ignore[arg-type]
+    EvaluationReport("m", "d", Evaluation.from_predictions(EXAMPLES, found)).save(tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text())["micro"]["predicted"] == 1

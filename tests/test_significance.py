@@ -58,7 +58,20 @@ def test_documents_that_are_all_alike_leave_no_doubt() -> None:
     intervals = bootstrap_intervals(counts)
     assert intervals.micro == {"precision": (0.75, 0.75), "recall": (0.5, 0.5), "f1": (0.6, 0.6)}
     assert intervals.macro == intervals.micro  # a type that does not occur is left out
-    assert intervals.per_type["b"]["f1"] == (0.0, 0.0)
+    assert intervals.per_type["b"] == {"precision": None, "recall": None, "f1": None}
+
+
+def test_resamples_without_a_type_say_nothing_of_it() -> None:
+    # The one entity of the rare type is right, and a third of the resamples do not have it.
+    counts = np.tile(np.array([[[1, 1, 1], [0, 0, 0]]]), (50, 1, 1))
+    counts[0, 1] = 1
+    intervals = bootstrap_intervals(documents(counts))
+    assert intervals.per_type["b"] == dict.fromkeys(("precision", "recall", "f1"), (1.0, 1.0))
+    empty = np.zeros((50, 1, 3), dtype=np.int64)
+    assert bootstrap_intervals(documents(empty)).micro == dict.fromkeys(("precision", "recall", "f1"))
+    empty[0] = 1
+    once = bootstrap_intervals(documents(empty))
+    assert once.micro == once.macro == dict.fromkeys(("precision", "recall", "f1"), (1.0, 1.0))
 
 
 def test_a_thousand_resamples_of_two_thousand_documents_are_fast() -> None:

@@ -53,7 +53,8 @@ def pair_predictions(
         ScoredText(
             example,
             frozenset(example.entities),
-            {Entity(p["start"], p["end"], p["entity_group"]): p["score"] for p in found},
+            # Offsets may be NumPy's integers, which JSON does not take.
+            {Entity(int(p["start"]), int(p["end"]), p["entity_group"]): p["score"] for p in found},
         )
         for example, found in zip(examples, predictions, strict=True)
     ]

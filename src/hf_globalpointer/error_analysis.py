@@ -2,8 +2,8 @@
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from .data.schema import Entity
@@ -50,10 +50,17 @@ class ErrorAnalysis:
     Args:
         errors (`list[SpanError]`): The errors, by document, in it by kind, and those of a kind by place.
         correct (`Counter[str]`): The right predictions of each label.
+        boundaries (`SpanCounts`): The counts where start and end must be right and labels do not matter: of distinct
+            spans. This is the exact boundary score of SemEval-2013 task 9 (Segura-Bedmar et al., 2013).
+        labels (`SpanCounts`): The counts where the label must be right and boundaries need but overlap: as many gold
+            entities as can be are each matched with a prediction of their own. This is the type score of the same
+            task, with a matching that another prediction can only add to.
     """
 
     errors: list[SpanError]
     correct: Counter[str]
+    boundaries: SpanCounts
+    labels: SpanCounts
 
     @classmethod
     def from_texts(cls, texts: Sequence[ScoredText]) -> "ErrorAnalysis":
@@ -64,7 +71,7 @@ class ErrorAnalysis:
             for kind, gold, predicted in match_entities(text.gold, text.predicted.keys())
         ]
         correct = Counter(entity.label for text in texts for entity in text.gold & text.predicted.keys())
-        return cls(errors, correct)
+        return cls(errors, correct, _sum(map(_count_boundaries, texts)), _sum(map(_count_labels, texts)))
 
     @property
     def kinds(self) -> dict[ErrorKind, int]:
@@ -75,23 +82,10 @@ class ErrorAnalysis:
     @property
     def strict(self) -> SpanCounts:
         """The counts of the strict scores."""
-        return self._counts()
-
-    @property
-    def boundaries(self) -> SpanCounts:
-        """The counts where start and end must be right and labels do not matter.
-
-        This is the exact boundary score of SemEval-2013 task 9 (Segura-Bedmar et al., 2013).
-        """
-        return self._counts(ErrorKind.wrong_label)
-
-    @property
-    def labels(self) -> SpanCounts:
-        """The counts where the label must be right and boundaries need but overlap.
-
-        This is the type score of SemEval-2013 task 9 (Segura-Bedmar et al., 2013), with the matching used here.
-        """
-        return self._counts(ErrorKind.wrong_boundary)
+        kinds = self.kinds
+        total = self.correct.total()
+        matched = total + kinds[ErrorKind.wrong_label] + kinds[ErrorKind.wrong_boundary] + kinds[ErrorKind.wrong_both]
+        return SpanCounts(total, matched + kinds[ErrorKind.spurious], matched + kinds[ErrorKind.missed])
 
     @property
     def confusion(self) -> Counter[tuple[str | None, str | None]]:
@@ -117,16 +111,6 @@ class ErrorAnalysis:
         order = list(ErrorKind)
         ranked = sorted(counts.items(), key=lambda item: (-item[1], order.index(item[0][0]), str(item[0][1:])))
         return [(*key, count) for key, count in ranked]
-
-    def _counts(self, *forgiven: ErrorKind) -> SpanCounts:
-        kinds = self.kinds
-        matched = sum(kinds[kind] for kind in (ErrorKind.wrong_label, ErrorKind.wrong_boundary, ErrorKind.wrong_both))
-        total = self.correct.total()
-        return SpanCounts(
-            correct=total + sum(kinds[kind] for kind in forgiven),
-            predicted=total + matched + kinds[ErrorKind.spurious],
-            gold=total + matched + kinds[ErrorKind.missed],
-        )
 
 
 def match_entities(
@@ -194,3 +178,48 @@ def _overlapping(gold: list[Entity], predicted: list[Entity]) -> list[tuple[Enti
 
 def _overlapping_of_a_label(gold: list[Entity], predicted: list[Entity]) -> list[tuple[Entity, Entity]]:
     return [(one, other) for one, other in _overlapping(gold, predicted) if one.label == other.label]
+
+
+def _sum(counts: Iterable[SpanCounts]) -> SpanCounts:
+    total = Counter[str]()
+    for each in counts:
+        total.update(asdict(each))
+    return SpanCounts(total["correct"], total["predicted"], total["gold"])
+
+
+def _count_boundaries(text: ScoredText) -> SpanCounts:
+    """Count distinct spans."""
+    gold, predicted = ({(e.start, e.end) for e in entities} for entities in (text.gold, text.predicted))
+    return SpanCounts(len(gold & predicted), len(predicted), len(gold))
+
+
+def _count_labels(text: ScoredText) -> SpanCounts:
+    """Count pairs of one label that overlap."""
+    labels = {entity.label for entity in text.gold}
+    pairs = (
+        _most_pairs(*([e for e in entities if e.label == label] for entities in (text.gold, text.predicted)))
+        for label in labels
+    )
+    return SpanCounts(sum(pairs), len(text.predicted), len(text.gold))
+
+
+def _most_pairs(gold: Iterable[Entity], predicted: Iterable[Entity]) -> int:
+    """The most pairs of a gold entity and a prediction that overlap, one with one.
+
+    Whichever ends first is paired with the one that ends first of those that it overlaps. All of these hold its last
+    character, so that they overlap one another, and what takes another one in its place can take this one too.
+    """
+    spans = sorted((e.end, e.start, side) for side, entities in enumerate((gold, predicted)) for e in entities)
+    longest = max((end - start for end, start, _ in spans), default=0)
+    paired: set[int] = set()
+    for index, (end, _, side) in enumerate(spans):
+        if index in paired:
+            continue
+        for other in range(index + 1, len(spans)):
+            other_end, other_start, other_side = spans[other]
+            if other_end >= end + longest:
+                break
+            if other_side != side and other_start < end and other not in paired:
+                paired |= {index, other}
+                break
+    return len(paired) // 2

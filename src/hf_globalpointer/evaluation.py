@@ -133,9 +133,13 @@ class Evaluation:
         return {"start": entity.start, "end": entity.end, "label": entity.label, "word": word}
 
 
-def _scores(counts: SpanCounts, intervals: Mapping[str, Interval]) -> dict[str, Any]:
+def _scores(counts: SpanCounts, intervals: Mapping[str, Interval | None]) -> dict[str, Any]:
     return asdict(counts) | _ratios(counts.to_dict(), intervals)
 
 
-def _ratios(ratios: Mapping[str, float], intervals: Mapping[str, Interval]) -> dict[str, Any]:
-    return {name: {"value": value, **intervals[name]._asdict()} for name, value in ratios.items()}
+def _ratios(ratios: Mapping[str, float], intervals: Mapping[str, Interval | None]) -> dict[str, Any]:
+    """Each ratio with its interval, whose ends are null where there is none."""
+    return {
+        name: {"value": value, **dict(zip(Interval._fields, intervals[name] or (None, None), strict=True))}
+        for name, value in ratios.items()
+    }

@@ -43,12 +43,14 @@ _EXPLANATIONS = {
 
 @dataclass(frozen=True)
 class _Score:
-    """A cell of a table: a ratio with its confidence interval."""
+    """A cell of a table: a ratio with its confidence interval, if it has one."""
 
     value: float
-    interval: Interval
+    interval: Interval | None
 
     def __str__(self) -> str:
+        if self.interval is None:
+            return f"{self.value:.4f} [n/a]"
         return f"{self.value:.4f} [{self.interval.low:.4f}, {self.interval.high:.4f}]"
 
 
@@ -157,7 +159,7 @@ class EvaluationReport:
         return (
             f"{len(self.evaluation.texts):,} texts, {counts.gold:,} gold entities, {counts.predicted:,} predictions, "
             f"{counts.correct:,} of them right: type, start and end all are. Behind each score stands its 95 % "
-            "confidence interval, from a bootstrap of 1,000 resamples of the texts."
+            "confidence interval, from a bootstrap of 1,000 resamples of the texts; n/a where nothing is scored."
         )
 
     def _sections(self) -> list[_Section]:
@@ -211,7 +213,10 @@ class EvaluationReport:
                 ("type", errors.labels),
             )
         ]
-        text = "With start and end alone, labels do not matter; with the type alone, spans need but overlap."
+        text = (
+            "With start and end alone, each span counts once, whatever its labels; with the type alone, spans need "
+            "but overlap, and as many gold entities as can be are paired, each with a prediction of its own."
+        )
         return _Section("What must be right", text, _header("must be right"), rows)
 
     def _kinds(self) -> _Section:
@@ -243,12 +248,13 @@ class EvaluationReport:
         before, after = "… " * (start > 0), " …" * (end < len(example.text))
         excerpt = before + example.text[start:end] + after
 
+        def place(e: Entity) -> tuple[int, int]:
+            """Where it is in the excerpt; what goes on beyond it takes in the dots."""
+            first = 0 if e.start < start else e.start - start + len(before)
+            return first, len(excerpt) if e.end > end else e.end - start + len(before)
+
         def shown(entities: Iterable[Entity], score: Callable[[Entity], float]) -> str:
-            spans = (
-                CharSpan(e.start - start + len(before), e.end - start + len(before), e.label, score(e))
-                for e in entities
-                if start <= e.start and e.end <= end
-            )
+            spans = (CharSpan(*place(e), e.label, score(e)) for e in entities if e.start < end and e.end > start)
             return render(excerpt, entities_of(excerpt, spans), self.evaluation.labels)
 
         sides = ((side, entity) for side, entity in (("gold", error.gold), ("predicted", error.predicted)) if entity)
@@ -299,7 +305,7 @@ def _rows(breakdown: Breakdown) -> list[list[_Cell]]:
     ]
 
 
-def _scores(ratios: Mapping[str, float], intervals: Mapping[str, Interval]) -> list[_Cell]:
+def _scores(ratios: Mapping[str, float], intervals: Mapping[str, Interval | None]) -> list[_Cell]:
     return [_Score(ratios[ratio], intervals[ratio]) for ratio in RATIOS]
 
 
@@ -327,13 +333,14 @@ def _html_section(section: _Section) -> str:
 
 def _html_cell(cell: _Cell) -> str:
     if isinstance(cell, _Score):
-        return f"{cell.value:.4f}<small>{cell.interval.low:.3f} to {cell.interval.high:.3f}</small>"
+        interval = "n/a" if cell.interval is None else f"{cell.interval.low:.3f} to {cell.interval.high:.3f}"
+        return f"{cell.value:.4f}<small>{interval}</small>"
     return f"{cell:,}" if isinstance(cell, int) else escape(cell)
 
 
 def _plot(score: _Score) -> str:
     """A dot for F1 with a line for its interval, between 0 and 1."""
-    x, low, high = (6 + 188 * value for value in (score.value, *score.interval))
+    x, low, high = (6 + 188 * value for value in (score.value, *(score.interval or [score.value] * 2)))
     return (
         f'<svg width="200" height="16" role="img"><title>{escape(str(score))}</title>{_GRID}'
         f'<path d="M{low:.1f} 8H{high:.1f}" stroke="#2a6fb0" stroke-width="3"/>'

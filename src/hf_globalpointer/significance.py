@@ -27,21 +27,25 @@ class Interval(NamedTuple):
 class SpanIntervals:
     """Confidence intervals of what [`SpanMetrics`] tells: of `precision`, `recall` and `f1`.
 
+    There is none of what occurs in no resample, neither among gold entities nor among predictions.
+
     Args:
-        per_type (`dict[str, dict[str, Interval]]`): Those of every type or other group.
-        micro (`dict[str, Interval]`): Those over all.
-        macro (`dict[str, Interval]`): Those of the means over the types.
+        per_type (`dict[str, dict[str, Interval | None]]`): Those of every type or other group.
+        micro (`dict[str, Interval | None]`): Those over all.
+        macro (`dict[str, Interval | None]`): Those of the means over the types.
     """
 
-    per_type: dict[str, dict[str, Interval]]
-    micro: dict[str, Interval]
-    macro: dict[str, Interval]
+    per_type: dict[str, dict[str, Interval | None]]
+    micro: dict[str, Interval | None]
+    macro: dict[str, Interval | None]
 
 
 def bootstrap_intervals(
     documents: DocumentCounts, resamples: int = 1_000, confidence: float = 0.95, seed: int = 0
 ) -> SpanIntervals:
     """Percentile intervals from resamples of as many documents, drawn with replacement (Efron, 1979).
+
+    Resamples in which a type does not occur say nothing of it, and take no part in its intervals.
 
     Args:
         documents (`DocumentCounts`): The counts of each document.
@@ -54,12 +58,18 @@ def bootstrap_intervals(
     """
     totals = np.concatenate(list(_bootstrap(documents.counts, resamples, seed)))
     tails = _tails(confidence)
-    per_type = np.quantile(_ratios(totals), tails, axis=0)
-    overall = _intervals(np.quantile(_overall(totals), tails, axis=0), OVERALL)
+    occurs, any_occurs = _occurs(totals), _occurs(totals.sum(axis=1))
+
+    def intervals(ratios: NDArray[np.float64], known: NDArray[np.bool_]) -> dict[str, Interval | None]:
+        if not known.any():
+            return dict.fromkeys(RATIOS)
+        return dict(_intervals(np.quantile(ratios[known], tails, axis=0), RATIOS))
+
+    per_type, overall = _ratios(totals), _overall(totals)
     return SpanIntervals(
-        {name: _intervals(per_type[:, group], RATIOS) for group, name in enumerate(documents.names)},
-        micro={ratio: overall[ratio] for ratio in RATIOS},
-        macro={ratio: overall[f"macro_{ratio}"] for ratio in RATIOS},
+        {name: intervals(per_type[:, group], occurs[:, group]) for group, name in enumerate(documents.names)},
+        micro=intervals(overall[:, : len(RATIOS)], any_occurs),
+        macro=intervals(overall[:, len(RATIOS) :], any_occurs),
     )
 
 
@@ -181,10 +191,14 @@ def _ratios(counts: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float
     return ratios
 
 
+def _occurs(counts: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether there is a gold entity or a prediction, `(...)`, of counts `(..., 3)`."""
+    return (counts[..., 1] > 0) | (counts[..., 2] > 0)
+
+
 def _overall(counts: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:
     """Micro and macro ratios `(..., 6)` of counts `(..., G, 3)`; macro over the groups that occur, as elsewhere."""
-    occurs = counts[..., 1:].any(axis=-1)
-    macro = _ratios(counts).sum(axis=-2) / np.maximum(occurs.sum(axis=-1), 1)[..., None]
+    macro = _ratios(counts).sum(axis=-2) / np.maximum(_occurs(counts).sum(axis=-1), 1)[..., None]
     return np.concatenate([_ratios(counts.sum(axis=-2)), macro], axis=-1)
 
 
