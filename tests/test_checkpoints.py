@@ -15,6 +15,7 @@ from hf_globalpointer import (
     checkpoint_bytes,
     last_whole_checkpoint,
 )
+from hf_globalpointer.checkpoints import begin_run
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,18 @@ def fsdp(checkpoint: Path) -> None:
     (checkpoint / "pytorch_model_fsdp_0" / "__0_0.distcp").write_bytes(b"...")
 
 
+def ranks(*numbers: int) -> Callable[[Path], None]:
+    """In place of the random state of one process those of others."""
+
+    def apply(checkpoint: Path) -> None:
+        state = checkpoint / "rng_state.pth"
+        for number in numbers:
+            shutil.copy(state, checkpoint / f"rng_state_{number}.pth")
+        state.unlink()
+
+    return apply
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "no weights": (remove_weights, "it has no weights"),
     "a shard is cut": (lambda checkpoint: cut(first_shard(checkpoint)), "model.safetensors.index.json is cut short"),
@@ -78,6 +91,15 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
         "scheduler.pt is cut short",
     ),
     "no random state": (lambda checkpoint: (checkpoint / "rng_state.pth").unlink(), "it has no random state"),
+    "the random state of one process alone": (
+        lambda checkpoint: (checkpoint / "rng_state.pth").rename(checkpoint / "rng_state_1.pth"),
+        "it has no random state",
+    ),
+    "the random state of the first process alone": (
+        lambda checkpoint: (checkpoint / "rng_state.pth").rename(checkpoint / "rng_state_0.pth"),
+        "it has no random state",
+    ),
+    "the random state of the second of three processes is gone": (ranks(0, 2), "it has no random state"),
     "the random state is cut": (lambda checkpoint: cut(checkpoint / "rng_state.pth"), "rng_state.pth is cut short"),
     "no Trainer state": (lambda checkpoint: (checkpoint / "trainer_state.json").unlink(), "it has no Trainer state"),
     "the Trainer state is cut": (
@@ -101,6 +123,16 @@ def test_a_half_written_checkpoint_is_skipped_with_a_warning(
     with caplog.at_level(logging.WARNING):
         assert last_whole_checkpoint(folder, model) == str(folder / "checkpoint-9")
     assert f"Skipping {folder / 'checkpoint-10'}, which is not whole: {message}" in caplog.text
+
+
+def test_a_checkpoint_of_several_processes_has_a_random_state_of_each(
+    finished: Path, tmp_path: Path, model: PreTrainedModel
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    ranks(0, 1, 2)(folder / "checkpoint-10")
+    assert last_whole_checkpoint(folder, model) == str(folder / "checkpoint-10")
+    cut(folder / "checkpoint-10" / "rng_state_1.pth")
+    assert last_whole_checkpoint(folder, model) == str(folder / "checkpoint-9")
 
 
 def test_steps_are_numbers_and_other_folders_are_no_checkpoints(
@@ -156,3 +188,30 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     check_output_folder(tmp_path, 2_000_000_000)
     with pytest.raises(OSError, match=r"has 2\.0 GB free, and the run's checkpoints take up to 5\.2 GB; make room"):
         check_output_folder(tmp_path, 5_200_000_000)
+    # What the run has written when it breaks off, it need not write again.
+    with (tmp_path / "written").open("wb") as file:
+        file.truncate(3_200_000_000)
+    check_output_folder(tmp_path, 5_200_000_000, resume=True)
+
+
+def test_a_run_is_resumed_with_what_it_began_with(tmp_path: Path) -> None:
+    settings = {"labels": ["a", "b"], "batch_size": 4}
+    begin_run(tmp_path, settings)
+    begin_run(tmp_path, settings, resume=True)
+    with pytest.raises(ValueError, match=r"labels was \['a', 'b'\] when the run in .* began, and now is \['b', 'a'\]"):
+        begin_run(tmp_path, settings | {"labels": ["b", "a"]}, resume=True)
+    with pytest.raises(ValueError, match="batch_size was 4 when the run in .* began, and now is None"):
+        begin_run(tmp_path, {"labels": ["a", "b"]}, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["run_settings.json"]
+
+
+def test_where_no_run_has_begun_there_is_nothing_to_resume(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(FileNotFoundError, match="there is nothing to resume in"):
+        begin_run(tmp_path, {}, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+    # Of a script that does not note its settings.
+    (tmp_path / "checkpoint-3").mkdir()
+    begin_run(tmp_path, {}, resume=True)
+    (tmp_path / "new").mkdir()
+    begin_run(tmp_path / "new", {}, resume=True)

@@ -1,21 +1,26 @@
-"""Checkpoints of a training run: room for them before it begins, and the last whole one after it broke off."""
+"""A training run and its checkpoints: room for them before it begins, and how to go on after it broke off."""
 
 import json
 import os
 import re
 import shutil
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 from transformers.trainer import FSDP_MODEL_NAME, OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 from transformers.utils import ADAPTER_SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, logging
 
+from .partial import whole_path
+
 
 logger = logging.get_logger(__name__)
 
+RUN_SETTINGS_NAME = "run_settings.json"
 # FSDP's sharded weights and optimiser state are folders, whose metadata is written once all shards are.
 SHARDED_WEIGHTS_NAME = f"{FSDP_MODEL_NAME}_0"
 SHARDED_OPTIMIZER_NAME = "optimizer_0"
@@ -27,7 +32,8 @@ def check_output_folder(folder: str | os.PathLike[str], needed_bytes: int = 0, r
     Args:
         folder (`str` or `os.PathLike`): Where the run is going to write.
         needed_bytes (`int`, *optional*, defaults to 0): The room it takes: see [`checkpoint_bytes`].
-        resume (`bool`, *optional*, defaults to `False`): Whether the folder may hold an earlier run, to go on with.
+        resume (`bool`, *optional*, defaults to `False`):
+            Whether the folder may hold an earlier run, to go on with; what that has written takes no more room.
 
     Raises:
         OSError: If the folder is not a new or empty one, though nothing is to be resumed, it cannot be written, or
@@ -45,11 +51,42 @@ def check_output_folder(folder: str | os.PathLike[str], needed_bytes: int = 0, r
     except OSError as error:
         raise OSError(error.errno, f"cannot write to {folder}: {error.strerror}") from error
     free = shutil.disk_usage(folder).free
+    needed_bytes -= sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if free < needed_bytes:
         raise OSError(
             f"The disk of {folder} has {free / 1e9:.1f} GB free, and the run's checkpoints take up to "
             f"{needed_bytes / 1e9:.1f} GB; make room, choose another folder or keep fewer checkpoints."
         )
+
+
+def begin_run(folder: str | os.PathLike[str], settings: Mapping[str, Any], resume: bool = False) -> None:
+    """Note what a new run is made with, as the first file in its folder, and hold a resumed one to it.
+
+    Args:
+        folder (`str` or `os.PathLike`): The output folder of the run.
+        settings (`Mapping[str, Any]`): What must stay the same, such as labels and batch size: values of JSON.
+        resume (`bool`, *optional*, defaults to `False`): Whether to go on with the run in the folder, if it has begun.
+
+    Raises:
+        FileNotFoundError: If the folder is not empty, and no run has begun in it.
+        ValueError: If a setting is not that of the run.
+    """
+    folder = Path(folder)
+    noted = folder / RUN_SETTINGS_NAME
+    if resume and noted.exists():
+        for name, value in json.loads(noted.read_bytes()).items():
+            if settings.get(name) != value:
+                raise ValueError(
+                    f"{name} was {value!r} when the run in {folder} began, and now is {settings.get(name)!r}; "
+                    "resume with the settings that it began with, or begin anew in another folder."
+                )
+        return
+    if resume and any(folder.iterdir()) and not any(folder.glob("checkpoint*")):
+        raise FileNotFoundError(
+            f"there is nothing to resume in {folder}: no run has begun there; choose a new folder."
+        )
+    with whole_path(noted) as partial:
+        partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def checkpoint_bytes(model: PreTrainedModel, num_checkpoints: int) -> int:
@@ -92,7 +129,7 @@ def _missing_part(checkpoint: Path) -> str | None:
         "weights": (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, ADAPTER_SAFE_WEIGHTS_NAME, SHARDED_WEIGHTS_NAME),
         "optimiser state": (OPTIMIZER_NAME, SHARDED_OPTIMIZER_NAME, "optimizer.bin"),
         "scheduler state": (SCHEDULER_NAME,),
-        "random state": tuple(sorted(path.name for path in checkpoint.glob("rng_state*.pth"))),
+        "random state": _random_states(checkpoint),
         "Trainer state": (TRAINER_STATE_NAME,),
     }
     for part, names in parts.items():
@@ -103,6 +140,14 @@ def _missing_part(checkpoint: Path) -> str | None:
             if not _is_whole(path):
                 return f"{path.name} is cut short"
     return None
+
+
+def _random_states(checkpoint: Path) -> tuple[str, ...]:
+    """The files of the random state: one, or, of several processes, one for each."""
+    names = {path.name for path in checkpoint.glob("rng_state_*.pth")}
+    ranks = tuple(f"rng_state_{rank}.pth" for rank in range(len(names)))
+    # A single one of them is what is left of more.
+    return ranks if names == set(ranks) and len(ranks) > 1 else ("rng_state.pth",)
 
 
 def _is_whole(path: Path) -> bool:

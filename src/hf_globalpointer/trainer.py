@@ -45,7 +45,7 @@ class GlobalPointerTrainer(Trainer):
             loss = loss * (len(inputs["labels"]) * micro_batches / num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
 
-    def create_model_card(self, **kwargs: Any) -> None:
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Leave the card of a [`ModelCardCallback`] as it is; without one, write the draft of the stock Trainer."""
         if not any(isinstance(callback, ModelCardCallback) for callback in self.callback_handler.callbacks):
-            super().create_model_card(**kwargs)
+            super().create_model_card(*args, **kwargs)
