@@ -200,7 +200,7 @@ def test_a_run_is_resumed_with_what_it_began_with(tmp_path: Path) -> None:
     begin_run(tmp_path, settings, resume=True)
     with pytest.raises(ValueError, match=r"labels was \['a', 'b'\] when the run in .* began, and now is \['b', 'a'\]"):
         begin_run(tmp_path, settings | {"labels": ["b", "a"]}, resume=True)
-    with pytest.raises(ValueError, match="batch_size was 4 when the run in .* began, and now is None"):
+    with pytest.raises(ValueError, match=r"batch_size was 4 when the run in .* began, and now is None"):
         begin_run(tmp_path, {"labels": ["a", "b"]}, resume=True)
     assert [path.name for path in tmp_path.iterdir()] == ["run_settings.json"]
 

@@ -197,7 +197,11 @@ def test_an_interrupted_run_is_resumed(
     assert "exists and is not empty; choose another, remove it, or resume the run in it" in error
     code, _, error = run(*words, "--resume", "--seed", 7)
     assert code == 1
-    assert "--seed was 42 when the run in" in error
+    assert f"seed was 42 when the run in {output} began, and now is 7" in error
+    dev = write(tmp_path / "dev.jsonl", letters(3, 40))
+    code, _, error = run(*words, "--resume", "--dev", dev)
+    assert code == 1
+    assert "dev_sha256 was" in error
     assert sorted(output.rglob("*")) == left
 
     code, _, error = run(*words, "--resume")
@@ -209,9 +213,21 @@ def test_an_interrupted_run_is_resumed(
         results, others = (json.loads((folder / "metrics.json").read_text()) for folder in (output, trained))
         assert results[name] == others[name]
 
+    assert not (output / "run_settings.json").exists()
+    (output / "checkpoints").mkdir()  # as if it had been killed while it removed them
     code, _, error = run(*words, "--resume")
     assert code == 1
     assert "has ended; there is nothing to resume" in error
+
+
+def test_a_folder_without_a_run_is_not_resumed(data: Path, encoder: Path, tmp_path: Path, run: Run) -> None:
+    precious = tmp_path / "out" / "model.safetensors"
+    precious.parent.mkdir()
+    precious.touch()
+    code, _, error = run(*train_command(data, encoder, precious.parent), "--resume")
+    assert code == 1
+    assert f"there is nothing to resume in {precious.parent}" in error
+    assert list(precious.parent.iterdir()) == [precious]
 
 
 def test_predict_writes_the_packages_own_format(trained: Path, data: Path, tmp_path: Path, run: Run) -> None:

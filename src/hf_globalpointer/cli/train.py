@@ -1,5 +1,6 @@
 """`hf-globalpointer train`."""
 
+import hashlib
 import json
 import math
 import shutil
@@ -13,7 +14,7 @@ import typer
 from rich.console import Console
 from transformers import AutoConfig, AutoTokenizer, EarlyStoppingCallback, PreTrainedModel, Trainer, TrainingArguments
 
-from ..checkpoints import check_output_folder, checkpoint_bytes, last_whole_checkpoint
+from ..checkpoints import RUN_SETTINGS_NAME, begin_run, check_output_folder, checkpoint_bytes, last_whole_checkpoint
 from ..data import DataCollatorForGlobalPointer, DataError, Example, encode_examples, read_examples
 from ..metrics import ComputeSpanMetrics, SpanMetrics
 from ..model_card import GlobalPointerModelCard, ModelCardCallback
@@ -89,6 +90,9 @@ def train(
             raise InputError(f"{option} must be greater than 0, got {rate}.")
     if model_id is not None and "/" not in model_id:
         raise InputError(f"--model-id must be a Hub id, such as org/name, got {model_id}.")
+    # Of a run that has ended, checkpoints may be left if it was killed while it removed them.
+    if resume and (output / "metrics.json").exists():
+        raise InputError(f"the run in {output} has ended; there is nothing to resume.")
     splits, labels = _read_splits(train, dev, test)
 
     transformers.set_seed(seed)
@@ -132,9 +136,13 @@ def train(
         "patience": patience,
         "word_aligned": word_aligned,
         "seed": seed,
+        **{f"{name}_sha256": _digest(examples) for name, examples in splits.items()},
     }
+    try:
+        begin_run(output, settings, resume)
+    except ValueError as error:
+        raise InputError(str(error)) from error
     checkpoints = output / "checkpoints"
-    _check_settings(checkpoints / "settings.json", settings, resume)
     trainer = Trainer(
         model=network,
         args=_training_arguments(checkpoints, epochs, encoder_lr, batch_size, seed),
@@ -158,6 +166,7 @@ def train(
     unaligned = {name: len(report.unaligned) for name, report in reports.items()}
     _write_metrics(output / "metrics.json", results, settings, unaligned, trainer)
     shutil.rmtree(checkpoints)
+    (output / RUN_SETTINGS_NAME).unlink()
     for name, metrics in results.items():
         Console().print(metrics_table(metrics, name))
     messages.print(f"Checkpoint, model card and metrics.json are in {output}.", markup=False, highlight=False)
@@ -175,18 +184,10 @@ def _read_splits(train: Path, dev: Path, test: Path | None) -> tuple[dict[str, l
     return splits, labels
 
 
-def _check_settings(path: Path, settings: dict[str, Any], resume: bool) -> None:
-    """Note the settings of a new run; those of a resumed one must be the same."""
-    if resume and path.exists():
-        for name, value in json.loads(path.read_text(encoding="utf-8")).items():
-            if settings[name] != value:
-                raise InputError(f"--{name.replace('_', '-')} was {value} when the run in {path.parent} began.")
-        return
-    if (path.parents[1] / "metrics.json").exists():
-        raise InputError(f"the run in {path.parents[1]} has ended; there is nothing to resume.")
-    path.parent.mkdir(exist_ok=True)
-    with whole_file(path) as file:
-        json.dump(settings, file)
+def _digest(examples: list[Example]) -> str:
+    """What tells examples from others: of their texts and entities, in whatever format they were read from."""
+    content = [(x.text, [(entity.start, entity.end, entity.label) for entity in x.entities]) for x in examples]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _new_model(encoder: str, head: Head, labels: list[str], word_aligned: bool) -> PreTrainedModel:
