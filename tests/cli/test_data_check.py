@@ -105,6 +105,43 @@ def test_plot(tmp_path: Path, tokenizer: Path) -> None:
     assert (tmp_path / "lengths.svg").stat().st_size > 5_000
 
 
+def test_plot_of_an_empty_text_and_no_entity(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    pytest.importorskip("matplotlib")
+    result = run(write(tmp_path / "a.jsonl", {"text": "", "entities": []}), "--plot", tmp_path / "lengths.svg")
+    assert result.exit_code == 1, result.output  # the text without characters
+    assert (tmp_path / "lengths.svg").exists()
+    assert not [warning for warning in recwarn if "legend" in str(warning.message)]
+
+
+def test_plot_has_the_same_edges_for_all_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    axes = pytest.importorskip("matplotlib.axes")
+    edges = []
+    monkeypatch.setattr(
+        axes.Axes, "hist", lambda self, *_, bins, **__: edges.append(bins) or self.plot([0], label="x")
+    )
+    records = ({"text": "a" * length, "entities": [{"start": 0, "end": 1, "label": "x"}]} for length in (7, 200))
+    run(
+        *(write(tmp_path / f"{name}.jsonl", record) for name, record in zip("ab", records, strict=True)),
+        "--plot",
+        tmp_path / "lengths.svg",
+    )
+    assert edges[0] == edges[1]
+    assert (len(edges[0]), edges[0][0], edges[0][-1]) == (51, -0.5, 200.5)
+    assert edges[2] == edges[3] == [-0.5, 0.5, 1.5]
+
+
+def test_plot_that_cannot_be_written_exits_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = pytest.importorskip("matplotlib.figure")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(figure.Figure, "savefig", fail)
+    result = run(write(tmp_path / "train.jsonl", CLEAN), "--plot", tmp_path / "lengths.svg")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == "hf-globalpointer: [Errno 28] No space left on device"
+
+
 def test_plot_without_matplotlib_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hf_globalpointer.cli.data_check.find_spec", lambda name: None)
     result = run("missing.jsonl", "--plot", tmp_path / "lengths.png")

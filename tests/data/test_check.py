@@ -110,6 +110,51 @@ def test_ends_that_are_probably_off_by_one(text: str, words: str, kind: Kind | N
         assert check.num_problems == (kind is Kind.BLANK_EDGE)
 
 
+TOWNS = [example(f"in {town} today, {place}", (town, "x")) for town in ("Leeds", "York", "Hull") for place in "abc"]
+
+
+def shifted(examples: list[Example], by: int) -> list[Example]:
+    return [
+        Example(each.text, tuple(Entity(e.start, e.end + by, e.label) for e in each.entities), id=each.id)
+        for each in examples
+    ]
+
+
+@pytest.mark.parametrize(
+    ("by", "what"),
+    [
+        (
+            -1,
+            "9 of 9 entities of train have an odd edge, but 0 if the ends were +1: ends look inclusive; add 1 to",
+        ),
+        (
+            1,
+            "9 of 9 entities of train have an odd edge, but 0 if the ends were -1: ends look one too high; take",
+        ),
+    ],
+)
+def test_ends_that_are_all_off_by_one_are_a_problem(by: int, what: str) -> None:
+    (message,) = check_one(*shifted(TOWNS, by)).findings[Kind.SHIFTED_ENDS].messages
+    assert message.startswith(what)
+    mixed = check_one(*shifted(TOWNS[:5], by), *TOWNS[5:])
+    assert mixed.findings[Kind.SHIFTED_ENDS].count == 0
+    assert check_one(*shifted(TOWNS[:4], by)).findings[Kind.SHIFTED_ENDS].count == 0  # too few to tell
+
+
+def test_ends_that_are_right_are_not_all_off_by_one() -> None:
+    assert counts(check_one(*TOWNS)) == {}
+    # Odd for another reason: what follows is no end either.
+    cut = [example(f"in {word} {number}", ("gen", "x")) for word in ("genes", "genus") for number in range(5)]
+    assert counts(check_one(*cut)) == {Kind.CUT_WORD: 10}
+
+
+def test_entities_given_twice() -> None:
+    check = check_one(Example("Ada met Bob", (Entity(0, 3, "p"), Entity(0, 3, "p"), Entity(8, 11, "p")), id="here"))
+    assert counts(check) == {Kind.REPEATED: 1}
+    assert check.findings[Kind.REPEATED].messages == ["here: '[Ada] met Bob' (p, 0-3)"]
+    assert check.num_problems == 0
+
+
 def test_empty_texts() -> None:
     check = check_one(Example("", id=1), Example(" \n", id=2), Example("", id=3))
     assert counts(check) == {Kind.EMPTY_TEXT: 3}
@@ -143,28 +188,32 @@ def test_a_split_without_entities_is_unlabelled(order: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "other", "times", "is_typo"),
+    ("label", "other", "times", "kind"),
     [
-        ("organisation", "organsation", 20, True),
-        ("organisation", "organsiaton", 20, True),  # two swaps
-        ("organisation", "organisation ", 1, True),
-        ("ORG", "org", 1, True),
-        ("adverse-effect", "adverse_effect", 1, True),
-        ("person", "persno", 20, True),
-        ("person", "persno", 19, False),  # not rare
-        ("person", "pesrno", 20, False),  # two swaps in a short one
-        ("level1", "level2", 50, False),
-        ("dis", "sym", 50, False),
+        ("organisation", "organsation", 20, Kind.LABEL_TYPO),
+        ("organisation", "organsiaton", 20, Kind.LABEL_TYPO),  # two swaps
+        ("organisation", "organisation ", 1, Kind.LABEL_TYPO),
+        ("ORG", "org", 1, Kind.LABEL_TYPO),
+        ("adverse-effect", "adverse_effect", 1, Kind.LABEL_TYPO),
+        ("person", "persno", 20, Kind.LABEL_TYPO),
+        ("adverse.effect", "adverse/effect", 1, Kind.LABEL_TYPO),
+        ("person", "persn", 19, Kind.NEAR_LABEL),  # not so rare
+        ("person", "persno", 4, None),  # not rare
+        ("person", "pesrno", 20, None),  # two swaps in a short one
+        ("level1", "level2", 50, None),
+        ("dis", "sym", 50, None),
+        ("DNA", "RNA", 50, None),
+        ("c++", "c#", 50, None),
+        ("c", "c++", 50, None),
     ],
 )
-def test_label_typos(label: str, other: str, times: int, is_typo: bool) -> None:
+def test_label_typos(label: str, other: str, times: int, kind: Kind | None) -> None:
     texts = [Example(f"word {number}", (Entity(0, 4, label),)) for number in range(times)]
     check = check_one(*texts, Example("other", (Entity(0, 5, other),)))
-    assert counts(check) == ({Kind.LABEL_TYPO: 1} if is_typo else {})
-    if is_typo and times > 1:
-        assert check.findings[Kind.LABEL_TYPO].messages == [
-            f"label {other!r} (1 times) may be {label!r} ({times} times)"
-        ]
+    assert counts(check) == ({kind: 1} if kind else {})
+    assert check.num_problems == (kind is Kind.LABEL_TYPO)
+    if kind and times > 1:
+        assert check.findings[kind].messages == [f"label {other!r} (1 times) may be {label!r} ({times} times)"]
 
 
 def test_labels_that_a_split_lacks() -> None:

@@ -8,6 +8,7 @@ from os import W_OK, access
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import track
@@ -43,16 +44,16 @@ def check(
     """
     try:
         checks, reports = _run(files, tokenizer, plot)
+        console = Console()
+        for table in (_splits_table(checks), _labels_table(checks), _lengths_table(checks)):
+            console.print(table)
+        _print_findings(console, checks, reports)
+        if plot:
+            plot_lengths(checks, plot)
+            messages.print(f"The lengths are drawn in {plot}.", markup=False, highlight=False, soft_wrap=True)
     except (DataError, InputError, OSError) as error:
         print(f"hf-globalpointer: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
-    console = Console()
-    for table in (_splits_table(checks), _labels_table(checks), _lengths_table(checks)):
-        console.print(table)
-    _print_findings(console, checks, reports)
-    if plot:
-        plot_lengths(checks, plot)
-        messages.print(f"The lengths are drawn in {plot}.", markup=False, highlight=False, soft_wrap=True)
     problems = sum(each.num_problems for each in checks.values()) + sum(each.num_problems for each in reports.values())
     raise typer.Exit(1 if problems else 0)
 
@@ -167,9 +168,10 @@ def _print_findings(console: Console, checks: Mapping[str, SplitCheck], reports:
 
 
 def plot_lengths(checks: Mapping[str, SplitCheck], path: Path) -> None:
-    """Draw a histogram of each length, a line for each split.
+    """Draw a histogram of each length, a line for each split that has any.
 
     Raises:
+        OSError: If the file cannot be written.
         ModuleNotFoundError: If matplotlib is not installed: `pip install 'hf-globalpointer[plot]'`.
     """
     from matplotlib.figure import Figure
@@ -182,16 +184,15 @@ def plot_lengths(checks: Mapping[str, SplitCheck], path: Path) -> None:
         axes.set_title(panel)
         axes.set_xlabel("length")
         axes.set_ylabel("share")
-        for name, counters in lengths.items():
-            counts = counters[panel]
-            if counts:
-                axes.hist(
-                    list(counts),
-                    bins=min(50, max(counts)),
-                    weights=[count / counts.total() for count in counts.values()],
-                    histtype="step",
-                    label=name,
-                )
+        known = {name: counters[panel] for name, counters in lengths.items() if counters[panel]}
+        if not known:
+            continue
+        longest = max(max(counts) for counts in known.values())
+        # The same for all splits, or shares could not be compared.
+        edges = np.linspace(-0.5, longest + 0.5, min(50, longest + 1) + 1).tolist()
+        for name, counts in known.items():
+            shares = [count / counts.total() for count in counts.values()]
+            axes.hist(list(counts), bins=edges, weights=shares, histtype="step", label=name)
         # A name is no formula, whatever signs it holds.
         for text in axes.legend(fontsize="small").get_texts():
             text.set_parse_math(False)

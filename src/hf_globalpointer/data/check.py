@@ -1,5 +1,6 @@
 """What labelled data hold, split by split, and what is likely to be wrong with them."""
 
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,6 +10,8 @@ from hashlib import blake2b
 from itertools import accumulate, islice
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from ..modeling.token_windows import word_boundaries
@@ -21,8 +24,16 @@ _BATCH = 1_000
 _KEPT = 100
 # More tokens than any text has: lengths and alignment are those of whole texts, not of windows.
 _NO_WINDOWS = 10**9
-# A label is rare beside another one that occurs this many times as often.
+# A label that is nearly another one is mistyped if that occurs this many times as often, and may be if so many times.
 _RARE = 20
+_LESS_RARE = 5
+# Shorter labels, as DNA and RNA, are near one another by right.
+_NEAR_LENGTH = 4
+# What spellings of one label differ in.
+_SEPARATORS = re.compile(r"[-_./\s]")
+# So many entities with an end that seems to be wrong, and such a share, may be those of ends that are all off by one.
+_SHIFTED = 5
+_SHIFTED_SHARE = 0.2
 # Characters of punctuation that names begin or end with by right.
 _NOT_AT_FAULT = frozenset("%&#@*")
 # "Conn." and its dot are as long as an abbreviation that is taken as one.
@@ -38,11 +49,14 @@ class Kind(Enum):
     LEAK = "text occurs in another split", True
     CONFLICT = "same text, other entities", True
     LABEL_TYPO = "label is nearly another one", True
+    SHIFTED_ENDS = "split whose ends are all off by one", True
     BLANK_EDGE = "entity begins or ends with a blank", True
     UNALIGNED = "entity does not align with the tokens", True
     PUNCTUATION_EDGE = "entity begins or ends with punctuation", False
     CUT_WORD = "entity cuts a word", False
+    NEAR_LABEL = "label is near to another one", False
     ABSENT_LABEL = "label is not in all splits", False
+    REPEATED = "entity is given twice in its text", False
 
     def __init__(self, words: str, is_problem: bool) -> None:
         self.words = words
@@ -78,6 +92,8 @@ class SplitCheck:
         entity_characters (`Counter[int]`): How many entities do.
         text_tokens (`Counter[int]`): How many texts have each length in tokens, special ones included.
         entity_tokens (`Counter[int]`): How many aligned entities have each length in tokens.
+        odd_edges (`Counter[int]`): How many entities begin or end with a blank or punctuation or cut a word, if 0, 1
+            or -1 is added to every end.
         findings (`defaultdict[Kind, Findings]`): What may be wrong.
     """
 
@@ -91,6 +107,7 @@ class SplitCheck:
     entity_characters: Counter[int] = field(default_factory=Counter)
     text_tokens: Counter[int] = field(default_factory=Counter)
     entity_tokens: Counter[int] = field(default_factory=Counter)
+    odd_edges: Counter[int] = field(default_factory=Counter)
     findings: defaultdict[Kind, Findings] = field(default_factory=lambda: defaultdict(Findings))
 
     @property
@@ -126,6 +143,7 @@ def check_splits(
                 texts.check(name, example, check)
             if tokenizer is not None:
                 _check_tokens(some, tokenizer, check)
+        _check_ends(name, check)
     texts.add_conflicts(checks)
     _check_labels(checks)
     return checks
@@ -181,22 +199,46 @@ def _overlaps(entities: Iterable[Entity]) -> tuple[set[Entity], set[Entity], set
 
 
 def _check_entities(example: Example, check: SplitCheck) -> None:
-    """Look for ends that are probably off by one."""
+    """Look for ends that are probably off by one, and for entities that are given twice."""
     text = example.text
     if not text.strip():
         check.findings[Kind.EMPTY_TEXT].add(example.name)
-    boundaries = word_boundaries(text) if example.entities else None
-    for entity in sorted(set(example.entities)):
-        words = text[entity.start : entity.end]
-        if words != words.strip():
-            kind = Kind.BLANK_EDGE
-        elif _is_loose(words[0], words) or _is_loose(words[-1], words):
-            kind = Kind.PUNCTUATION_EDGE
-        elif boundaries is not None and not boundaries[[entity.start, entity.end]].all():
-            kind = Kind.CUT_WORD
-        else:
-            continue
-        check.findings[kind].add(_describe(example, entity))
+    if not example.entities:
+        return
+    boundaries = word_boundaries(text)
+    for entity, times in sorted(Counter(example.entities).items()):
+        kind = _odd_edge(text, boundaries, entity.start, entity.end)
+        if kind is not None:
+            check.findings[kind].add(_describe(example, entity))
+        if times > 1:
+            check.findings[Kind.REPEATED].add(_describe(example, entity))
+        for shift in (0, 1, -1):
+            end = entity.end + shift
+            is_span = entity.start < end <= len(text)
+            check.odd_edges[shift] += not is_span or _odd_edge(text, boundaries, entity.start, end) is not None
+
+
+def _odd_edge(text: str, boundaries: NDArray[np.bool_], start: int, end: int) -> Kind | None:
+    """What is odd about where an entity begins or ends."""
+    words = text[start:end]
+    if words != words.strip():
+        return Kind.BLANK_EDGE
+    if _is_loose(words[0], words) or _is_loose(words[-1], words):
+        return Kind.PUNCTUATION_EDGE
+    return None if boundaries[[start, end]].all() else Kind.CUT_WORD
+
+
+def _check_ends(name: str, check: SplitCheck) -> None:
+    """Look for ends that are all off by one: if they are moved, most of what is odd is so no more."""
+    odd, total = check.odd_edges[0], check.entities.total()
+    if odd < _SHIFTED or odd <= _SHIFTED_SHARE * total:
+        return
+    for shift, what in ((1, "inclusive; add 1 to"), (-1, "one too high; take 1 from")):
+        if 2 * check.odd_edges[shift] < odd:
+            check.findings[Kind.SHIFTED_ENDS].add(
+                f"{odd} of {total} entities of {name} have an odd edge, but {check.odd_edges[shift]} if the ends were "
+                f"{shift:+d}: ends look {what} each."
+            )
 
 
 def _is_loose(edge: str, words: str) -> bool:
@@ -284,11 +326,11 @@ def _check_tokens(examples: list[Example], tokenizer: PreTrainedTokenizerBase, c
 def _check_labels(checks: Mapping[str, SplitCheck]) -> None:
     """Look for labels that are probably mistyped, and for those that some labelled split lacks."""
     totals = sum((check.entities for check in checks.values()), Counter[str]())
-    for label, other in _typos(totals):
+    for kind, label, other in _mistyped(totals):
         message = f"label {label!r} ({totals[label]} times) may be {other!r} ({totals[other]} times)"
         for check in checks.values():
             if label in check.entities:
-                check.findings[Kind.LABEL_TYPO].add(message)
+                check.findings[kind].add(message)
     for check in checks.values():
         for label in sorted(totals.keys() - check.entities.keys() if check.entities else ()):
             having = [
@@ -297,20 +339,31 @@ def _check_labels(checks: Mapping[str, SplitCheck]) -> None:
             check.findings[Kind.ABSENT_LABEL].add(f"label {label!r} does not occur, but {', '.join(having)}")
 
 
-def _typos(totals: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """Each label that is probably a mistyped other one, with that: the commonest one."""
+def _mistyped(totals: Mapping[str, int]) -> Iterator[tuple[Kind, str, str]]:
+    """Each label that is probably a mistyped other one, or may be, with that: the commonest one."""
     common_first = sorted(totals, key=lambda label: (-totals[label], label))
     for index, label in enumerate(common_first):
-        for other in common_first[:index]:
-            rare = totals[label] * _RARE <= totals[other]
-            if _letters(label) == _letters(other) or (rare and _is_near(label, other)):
-                yield label, other
+        kinds = {other: _kind_of_pair(label, other, totals) for other in common_first[:index]}
+        for wanted in (Kind.LABEL_TYPO, Kind.NEAR_LABEL):
+            others = [other for other, kind in kinds.items() if kind is wanted]
+            if others:
+                yield wanted, label, others[0]
                 break
+
+
+def _kind_of_pair(label: str, other: str, totals: Mapping[str, int]) -> Kind | None:
+    """What is to be said of a label beside one that is not rarer."""
+    if _letters(label) == _letters(other):
+        return Kind.LABEL_TYPO
+    times = totals[other] / totals[label]
+    if times < _LESS_RARE or min(len(label), len(other)) < _NEAR_LENGTH or not _is_near(label, other):
+        return None
+    return Kind.LABEL_TYPO if times >= _RARE else Kind.NEAR_LABEL
 
 
 def _letters(label: str) -> str:
     """What two spellings of one label have in common."""
-    return "".join(character for character in label.casefold() if character.isalnum()) or label
+    return _SEPARATORS.sub("", label.casefold()) or label
 
 
 def _is_near(a: str, b: str) -> bool:
