@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from transformers import pipeline
+from transformers import AutoModelForTokenClassification, pipeline
 
 from conftest import make_char_tokenizer, make_model
 from hf_globalpointer.cli import main
@@ -76,9 +77,20 @@ def whole(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def leave(folder: Path, content: bytes) -> Path:
+@pytest.fixture(scope="module")
+def settings(command: list[str], data: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What a run notes beside an output that it has begun."""
+    folder = tmp_path_factory.mktemp("settings")
+    (folder / "broken.jsonl").write_text("".join(data.read_text().splitlines(keepends=True)[:3]) + "{\n")
+    with pytest.raises(SystemExit):
+        main(["predict", *command, "--input", str(folder / "broken.jsonl"), "--output", str(folder / "found.jsonl")])
+    return (folder / "found.jsonl.partial.settings").read_bytes()
+
+
+def leave(folder: Path, content: bytes, settings: bytes) -> Path:
     """An output that a run left unfinished."""
     (folder / "found.jsonl.partial").write_bytes(content)
+    (folder / "found.jsonl.partial.settings").write_bytes(settings)
     return folder / "found.jsonl"
 
 
@@ -174,6 +186,9 @@ def test_a_killed_run_leaves_whole_lines_and_is_resumed(
     code, _, err = run(*command, *files)
     assert code == 1
     assert "found.jsonl.partial holds what an interrupted run left; go on from there with --resume" in err
+    code, _, err = run(*command[:2], "ab", *files)
+    assert code == 1
+    assert "found.jsonl.partial holds what an interrupted run left; remove it to start anew." in err
     assert (folder / "found.jsonl.partial").read_bytes() == left
     assert run(*command, *files, "--resume")[0] == 0
     assert {path.name for path in folder.iterdir()} == {"found.jsonl", "page.html"}
@@ -190,26 +205,29 @@ def cuts(content: bytes) -> Iterator[int]:
 
 
 def test_wherever_a_run_was_cut_the_file_comes_out_the_same(
-    command: list[str], whole: Path, tmp_path: Path, run: Run
+    command: list[str], whole: Path, settings: bytes, tmp_path: Path, run: Run
 ) -> None:
     expected = (whole / "found.jsonl").read_bytes()
     for size in cuts(expected):
-        output = leave(tmp_path, expected[:size])
+        output = leave(tmp_path, expected[:size], settings)
         code, _, err = run(*command, "--output", output, "--resume")
         assert code == 0
         assert output.read_bytes() == expected
         assert [path.name for path in tmp_path.iterdir()] == ["found.jsonl"]
-        lines = expected[:size].count(b"\n") // GROUP * GROUP
+        lines = expected[:size].count(b"\n")
+        # The last group is whole with the last text.
+        lines = lines if lines == TEXTS else lines // GROUP * GROUP
         assert (f"Going on after {lines} lines of {output}.partial.\n" in err) == (size > 0)
         output.unlink()
 
 
 def test_the_lines_of_whole_groups_stay_and_others_are_made_anew(
-    command: list[str], whole: Path, tmp_path: Path, run: Run
+    command: list[str], whole: Path, settings: bytes, tmp_path: Path, run: Run
 ) -> None:
     # In the last digits, scores depend on what else is in a batch: those of a group that is not whole may be others.
     lines = (whole / "found.jsonl").read_bytes().splitlines(keepends=True)
-    output = leave(tmp_path, b"".join(line.replace(b'"score": 0.', b'"score": 0.0') for line in lines[: GROUP + 9]))
+    changed = b"".join(line.replace(b'"score": 0.', b'"score": 0.0') for line in lines[: GROUP + 9])
+    output = leave(tmp_path, changed, settings)
     left = (tmp_path / "found.jsonl.partial").read_bytes().splitlines(keepends=True)
     assert left[GROUP:] != lines[GROUP : GROUP + 9]
     assert run(*command, "--output", output, "--resume")[0] == 0
@@ -232,8 +250,10 @@ def test_what_is_whole_is_neither_resumed_nor_lost(command: list[str], whole: Pa
     assert output.read_bytes() == (whole / "found.jsonl").read_bytes()
 
 
-def test_an_empty_partial_file_is_in_nobodys_way(command: list[str], whole: Path, tmp_path: Path, run: Run) -> None:
-    output = leave(tmp_path, b"")
+def test_an_empty_partial_file_is_in_nobodys_way(
+    command: list[str], whole: Path, settings: bytes, tmp_path: Path, run: Run
+) -> None:
+    output = leave(tmp_path, b"", settings)
     assert run(*command, "--output", output)[0] == 0
     assert output.read_bytes() == (whole / "found.jsonl").read_bytes()
 
@@ -263,13 +283,14 @@ def test_lines_of_another_input_are_refused_and_kept(
     command: list[str],
     data: Path,
     whole: Path,
+    settings: bytes,
     tmp_path: Path,
     run: Run,
 ) -> None:
     other = tmp_path / "other.jsonl"
     other.write_text("".join(change(data.read_text().splitlines(keepends=True))))
     left = b"".join((whole / "found.jsonl").read_bytes().splitlines(keepends=True)[:20]) + b'{"te'
-    output = leave(tmp_path, left)
+    output = leave(tmp_path, left, settings)
     code, _, err = run(*command, "--input", other, "--output", output, "--resume")
     assert code == 1
     assert err == (
@@ -282,10 +303,10 @@ def test_lines_of_another_input_are_refused_and_kept(
 
 @pytest.mark.parametrize("garbage", [b"\0" * 30 + b"\n", b"[]\n", b"7\n", b"\xff\n", b"\n", b'{"entities": []}\n'])
 def test_lines_that_no_run_wrote_are_refused_and_kept(
-    garbage: bytes, command: list[str], whole: Path, tmp_path: Path, run: Run
+    garbage: bytes, command: list[str], whole: Path, settings: bytes, tmp_path: Path, run: Run
 ) -> None:
     first, second = (whole / "found.jsonl").read_bytes().splitlines(keepends=True)[:2]
-    output = leave(tmp_path, first + garbage + second)
+    output = leave(tmp_path, first + garbage + second, settings)
     code, _, err = run(*command, "--output", output, "--resume")
     assert code == 1
     assert f"{output}.partial:2 is not of the text" in err
@@ -303,12 +324,60 @@ def test_other_options_are_refused(command: list[str], data: Path, tmp_path: Pat
     for option, value in [("--threshold", "place=0.8"), ("--overlap", "flat"), ("--top-k", 3), ("--stride", 2)]:
         code, _, err = run(*begin, option, value, "--resume")
         assert code == 1
-        assert err.startswith(f"hf-globalpointer: {option} is not as in {output}.partial.settings; resume with what ")
+        message = f"hf-globalpointer: {option} is not as in {output}.partial.settings; resume with what "
+        assert err.splitlines()[-1].startswith(message)
         assert (tmp_path / "found.jsonl.partial").read_bytes() == left
     # The input may be mended where it has not been read yet, and the batch size may be another.
     assert run(*begin, "--input", data, "--batch-size", 1, "--resume")[0] == 0
     assert output.read_bytes().splitlines()[:GROUP] == left.splitlines()[:GROUP]
     assert output.read_bytes().count(b"\n") == TEXTS
+
+
+@pytest.mark.parametrize("change", ["weights", "thresholds", "settings"])
+def test_another_model_in_the_same_place_is_refused(
+    change: str, checkpoint: Path, command: list[str], data: Path, tmp_path: Path, run: Run
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(checkpoint, model)
+    broken, output = tmp_path / "broken.jsonl", tmp_path / "found.jsonl"
+    broken.write_text("".join(data.read_text().splitlines(keepends=True)[: GROUP + 4]) + "{\n")
+    words = [*command[2:], "--model", model, "--output", output]
+    assert run(*words, "--input", broken)[0] == 1
+    settings = tmp_path / "found.jsonl.partial.settings"
+    if change == "weights":
+        network = AutoModelForTokenClassification.from_pretrained(model)
+        network.classifier.dense_1.bias.data += 0.1
+        network.save_pretrained(model)
+    elif change == "thresholds":
+        config = json.loads((model / "config.json").read_text())
+        (model / "config.json").write_text(json.dumps({**config, "thresholds": {"date": 0.7}}))
+    else:
+        settings.write_text("")
+    code, _, err = run(*words, "--resume")
+    assert code == 1
+    what = f"{settings}, the settings" if change == "settings" else f"--model is not as in {settings}; resume"
+    assert err.splitlines()[-1].startswith(f"hf-globalpointer: {what}")
+
+
+def test_a_long_run_of_long_texts_is_resumed_before_many_are_done(checkpoint: Path, tmp_path: Path, run: Run) -> None:
+    records = [json.dumps({"text": "abcd " * 200}) + "\n" for _ in range(40)]
+    broken, texts, output = (tmp_path / name for name in ("broken.jsonl", "texts.jsonl", "found.jsonl"))
+    broken.write_text("".join(records[:36]) + "{\n")
+    texts.write_text("".join(records))
+    words = ["--model", checkpoint, "--batch-size", BATCH_SIZE, "--output", output, "--top-k", 3]
+    assert run(*words, "--input", broken)[0] == 1
+    code, _, err = run(*words, "--input", texts, "--resume")
+    assert code == 0
+    # As many characters as the texts of a group have at most.
+    assert f"Going on after 33 lines of {output}.partial." in err
+    assert len(output.read_text().splitlines()) == 40
+
+
+def test_output_and_page_are_two_files(checkpoint: Path, tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "x"
+    code, _, err = run("--model", checkpoint, "ab", "--output", path, "--html", path)
+    assert (code, err) == (1, f"hf-globalpointer: --output and --html are both {path}; name two files.\n")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("missing", [["--output"], ["--input"], ["--input", "--output"]])

@@ -5,14 +5,16 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from enum import StrEnum
+from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
+import torch
 import typer
 
 from ..data import Example, read_examples
-from ..modeling.pipeline_global_pointer_ner import BATCHES_AT_ONCE
+from ..modeling.pipeline_global_pointer_ner import BATCHES_AT_ONCE, GlobalPointerNerPipeline, read_ahead
 from ..modeling.span_decoding import CharSpan, PredictedEntity, entities_of
 from ..visualization import HtmlFragment, render, stream_page
 from .common import InputError, load_pipeline, recognise, say, whole_file
@@ -86,26 +88,31 @@ def predict(
         raise InputError("give either texts or --input FILE.")
     if resume and not (input and output):
         raise InputError("--resume needs --input and --output.")
+    if output and html and output.resolve() == html.resolve():
+        raise InputError(f"--output and --html are both {html}; name two files.")
     thresholds = _parse_thresholds(threshold or [])
     options: dict[str, Any] = {"overlap": overlap, "top_k": top_k, "stride": stride, "word_aligned": word_aligned}
-    file = ResumableFile(output, {"model": model, "threshold": thresholds, **options}) if output else None
+    file = ResumableFile(output) if output else None
     how = "; the same command with --resume goes on from here" if input and output else ""
     with interruptible(f"hf-globalpointer: interrupted{how}."):
         written = Written()
-        if file and file.is_begun:
+        is_resumed = file is not None and file.is_begun
+        if file and is_resumed:
             if not (input and resume):
-                raise InputError(
-                    f"{file.partial} holds what an interrupted run left; go on from there with --resume, or remove it "
-                    "to start anew."
-                )
+                go_on = "go on from there with --resume, or " if input else ""
+                raise InputError(f"{file.partial} holds what an interrupted run left; {go_on}remove it to start anew.")
             records = (_record(example, []) for example in read_examples(input, labelled=False))
-            written = file.check(records, input, batch_size * BATCHES_AT_ONCE)
-            say(f"Going on after {written.lines} lines of {file.partial}.")
+            groups = read_ahead(records, batch_size * BATCHES_AT_ONCE, lambda record: len(record["text"]))
+            written = file.check(groups, input)
         elif resume and output and output.is_file():
             say(f"{output} is whole; to write it anew, leave out --resume.")
             return
 
         pipe = load_pipeline(model)
+        settings = {"model": _digest(pipe), "threshold": thresholds, **options}
+        if file and is_resumed:
+            file.check_settings(settings)
+            say(f"Going on after {written.lines} lines of {file.partial}.")
         labels = list(pipe.model.config.label2id)
         options["threshold"] = _thresholds_of(labels, thresholds)
         try:
@@ -115,13 +122,22 @@ def predict(
 
         examples = read_examples(input, labelled=False) if input else map(Example, texts or [])
         found = recognise(pipe, islice(examples, written.lines, None), batch_size, **options)
-        with closing(found), file.open(written.size) if file else nullcontext(sys.stdout) as lines:
+        with closing(found), file.open(written.size, settings) if file else nullcontext(sys.stdout) as lines:
             new = _write((_record(*result) for result in found), lines)
             if html:
                 old = map(json.loads, islice(file.lines(), written.lines)) if file else ()
                 _write_page(html, chain(old, new), labels, f"Entities of {input.name}" if input else "Entities")
             for _ in new:
                 pass
+
+
+def _digest(pipe: GlobalPointerNerPipeline) -> str:
+    """What tells a model from another in the same place, or from itself with other thresholds."""
+    digest = blake2b(pipe.model.config.to_json_string().encode(), digest_size=16)
+    digest.update(pipe.tokenizer.backend_tokenizer.to_str().encode())
+    for weights in pipe.model.state_dict().values():
+        digest.update(weights.cpu().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _parse_thresholds(given: Iterable[str]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn, TextIO
 
-from ..partial import partial_path
+from ..partial import partial_path, whole_path
 from .common import InputError, say, whole_file
 
 
@@ -28,11 +28,9 @@ class ResumableFile:
 
     Args:
         path (`Path`): The file.
-        settings (`dict[str, Any]`): The value of each option on which its lines depend.
     """
 
     path: Path
-    settings: dict[str, Any]
 
     @property
     def partial(self) -> Path:
@@ -49,46 +47,64 @@ class ResumableFile:
         with self.partial.open("rb") as file:
             yield from (line for line in file if line.endswith(b"\n"))
 
-    def check(self, records: Iterable[dict[str, Any]], input: Path, group: int) -> Written:
+    def check(self, groups: Iterable[list[dict[str, Any]]], input: Path) -> Written:
         """Compare what an interrupted run left to the records of an input, which have no entities yet.
 
         Args:
-            records (`Iterable[dict[str, Any]]`): The records, in order.
+            groups (`Iterable[list[dict[str, Any]]]`): The records, in order, in lists of those recognised together.
             input (`Path`): Where they come from, for messages.
-            group (`int`): How many texts a run recognises together.
 
         Returns:
             `Written`: The lines of whole groups. A text's scores depend, in their last digits, on what was in a batch
             with it, so that a group that is not whole must be recognised again.
 
         Raises:
-            InputError: If it had other settings, or another input.
+            InputError: If it had another input.
         """
-        remedy = f"resume with what {self.partial} was begun with, or remove it to start anew."
-        if self._settings_path.exists():
-            begun = json.loads(self._settings_path.read_text(encoding="utf-8"))
-            for name, value in self.settings.items():
-                if begun.get(name) != value:
-                    raise InputError(f"--{name.replace('_', '-')} is not as in {self._settings_path}; {remedy}")
-        whole = Written()
-        size = 0
-        expected = iter(records)
+        whole, size = Written(), 0
+        expected = ((record, record is group[-1]) for group in groups for record in group)
         for lines, line in enumerate(self.lines(), start=1):
-            if not _is_line_of(next(expected, None), line):
-                raise InputError(f"{self.partial}:{lines} is not of the text that {input} has there; {remedy}")
+            record, ends_group = next(expected, (None, False))
+            if not _is_line_of(record, line):
+                raise InputError(f"{self.partial}:{lines} is not of the text that {input} has there; {self._remedy}")
             size += len(line)
-            if lines % group == 0:
+            if ends_group:
                 whole = Written(lines, size)
         return whole
 
+    def check_settings(self, settings: dict[str, Any]) -> None:
+        """Compare the settings of an interrupted run to those of this one.
+
+        Args:
+            settings (`dict[str, Any]`): The value of each option on which the lines depend.
+
+        Raises:
+            InputError: If one is another, or those of the interrupted run cannot be read.
+        """
+        try:
+            begun = json.loads(self._settings_path.read_text(encoding="utf-8"))
+        except (ValueError, FileNotFoundError) as error:
+            raise InputError(
+                f"{self._settings_path}, the settings that {self.partial} was begun with, cannot be read ({error}); "
+                f"remove {self.partial} to start anew."
+            ) from error
+        for name, value in settings.items():
+            if begun.get(name) != value:
+                raise InputError(f"--{name.replace('_', '-')} is not as in {self._settings_path}; {self._remedy}")
+
     @contextmanager
-    def open(self, keep: int) -> Iterator[TextIO]:
-        """Write it as [`whole_file`] does."""
+    def open(self, keep: int, settings: dict[str, Any]) -> Iterator[TextIO]:
+        """Write it as [`whole_file`] does, with settings as of [`check_settings`] beside it."""
         with whole_file(self.path, keep) as file:
             if self.partial.is_file() and not keep:
-                self._settings_path.write_text(json.dumps(self.settings) + "\n", encoding="utf-8")
+                with whole_path(self._settings_path) as place:
+                    place.write_text(json.dumps(settings) + "\n", encoding="utf-8")
             yield file
         self._settings_path.unlink(missing_ok=True)
+
+    @property
+    def _remedy(self) -> str:
+        return f"resume with what {self.partial} was begun with, or remove it to start anew."
 
     @property
     def _settings_path(self) -> Path:
