@@ -1,8 +1,11 @@
 """Output that has its own name only once it is whole."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 
 def partial_path(path: Path) -> Path:
@@ -16,11 +19,33 @@ def whole_path(path: Path) -> Iterator[Path]:
     """Where to write a file or folder, which gets its own name in the end, unless an error is raised before.
 
     A link is followed. What is no file, such as a pipe or a device, is written to as it is.
+
+    Raises:
+        OSError: If there is no folder to write it into, or somebody else is writing it.
     """
     # By the name that was given: that of a pipe behind /dev/stdout leads nowhere.
     if path.exists() and not path.is_dir() and not path.is_file():
         yield path
         return
     partial = partial_path(path)
-    yield partial
-    partial.replace(path.resolve())
+    if not partial.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(partial.parent))
+    with _only_writer(partial):
+        yield partial
+        partial.replace(path.resolve())
+
+
+@contextmanager
+def _only_writer(path: Path) -> Iterator[None]:
+    lock = FileLock(path.with_name(f"{path.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BlockingIOError(
+            errno.EAGAIN, "another run is writing it; let that end, or choose another output", str(path)
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)

@@ -126,11 +126,11 @@ def collect_candidates(
 
 
 def best_thresholds(candidates: Candidates, objective: Objective = "micro") -> dict[str, float]:
-    """The thresholds with the highest F1 on the candidates: no others give a higher one.
+    """The thresholds with the highest F1 on the candidates: no others of the labels with gold entities give a higher.
 
     Every cut between two neighbouring scores of a label is considered, down to the floor, and its present threshold.
     Of cuts that are equally good it is the present one that is taken, or else the one nearest to it in logits. A label
-    without candidates or without gold entities keeps its threshold.
+    without candidates keeps its threshold, and so does one without gold entities: data that lack it would silence it.
 
     Micro-F1 is the ratio 2 TP / (predicted + gold) of two sums over the labels, and the highest one is found by the
     method of Dinkelbach (1967), On nonlinear fractional programming, Management Science 13(7), 492-498: for a ratio r,

@@ -9,14 +9,14 @@ from itertools import groupby
 from .modeling.span_decoding import PredictedEntity
 
 
-# A box is as much higher as there are boxes within it, and its lines too, so that no border meets another.
+# A box is as much higher as there are boxes within it, and its lines too, so that no border meets another. One that
+# goes on in the next line is open there, and closed where it begins and ends.
 _STYLE = """.gp-text { margin: 1rem 0; line-height: 1.9; white-space: pre-wrap; overflow-wrap: anywhere; }
 .gp-entity { padding: calc(.12em + .3em * var(--gp-inside)) .3em; margin: 0 .1em; border: 1.5px solid;
-  border-radius: .4em; color: #222; line-height: calc(2.1 + .6 * var(--gp-inside)); unicode-bidi: isolate;
-  box-decoration-break: clone; -webkit-box-decoration-break: clone; }
+  border-radius: .4em; color: #222; line-height: calc(2.1 + .6 * var(--gp-inside)); unicode-bidi: isolate; }
 .gp-before { border-inline-start-style: dashed; border-start-start-radius: 0; border-end-start-radius: 0; }
 .gp-after { border-inline-end-style: dashed; border-start-end-radius: 0; border-end-end-radius: 0; }
-.gp-label { margin-inline-start: .4em; font-size: .65em; font-weight: 600; white-space: nowrap; user-select: none;
+.gp-label { margin-inline-start: .4em; font-size: .65em; font-weight: 600; user-select: none;
   unicode-bidi: isolate; }"""
 _HEAD = """<!DOCTYPE html>
 <html lang="en">
@@ -96,8 +96,8 @@ def render(text: str, entities: Iterable[PredictedEntity], labels: Sequence[str]
                 boxes[-1].inside = max(boxes[-1].inside, box.inside + 1)
             if not ends:
                 crossing.append(box.span)
-        opening = sorted([*crossing, *starting.get(boundary, [])], key=lambda span: -span["end"])
-        for span in opening:
+        opening = [*crossing, *starting.get(boundary, [])]
+        for span in sorted(opening, key=lambda span: (-span["end"], span["start"], span["entity_group"])):
             boxes.append(_Box(span, boundary, place=len(html)))
             html.append("")
     html.append(_escape(text[position:]))

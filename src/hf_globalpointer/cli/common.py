@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -146,15 +146,15 @@ def whole_file(path: Path, keep: int = 0) -> Iterator[TextIO]:
     """
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder; name a file.")
-    with whole_path(path) as place:
+    with ExitStack() as stack:
         try:
-            file = place.open("a" if keep else "w", buffering=1, encoding="utf-8")
+            place = stack.enter_context(whole_path(path))
+            file = stack.enter_context(place.open("a" if keep else "w", buffering=1, encoding="utf-8"))
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror}.") from error
-        with file:
-            if keep:
-                file.truncate(keep)
-            yield file
-            if place.is_file():
-                file.flush()
-                os.fsync(file.fileno())
+        if keep:
+            file.truncate(keep)
+        yield file
+        if place.is_file():
+            file.flush()
+            os.fsync(file.fileno())

@@ -16,7 +16,7 @@ from ..checkpoints import check_output_folder
 from ..data import read_examples
 from ..metrics import SpanMetrics
 from ..thresholds import FLOOR, Curve, best_thresholds, collect_candidates, plot_curves, precision_recall_curve
-from .common import InputError, check_labels, evaluate_examples, load_pipeline, messages, whole_file
+from .common import InputError, check_labels, evaluate_examples, load_pipeline, messages, say, whole_file
 
 
 _NOTE = (
@@ -106,6 +106,8 @@ def tune_thresholds(
     _write_json(model / "config.json", content, indent=2, ensure_ascii=config.isascii())
     _note_in_card(model / "README.md")
     Console().print(_table(str(data), before, after))
+    if absent := [label for label, counts in after.metrics.per_type.items() if not counts.gold]:
+        say(f"No entities of {', '.join(absent)} are in {data}: their thresholds stay as they were.")
     messages.print(f"{model / 'config.json'} has the thresholds, {folder} the figures.", markup=False, highlight=False)
 
 
