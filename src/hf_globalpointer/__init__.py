@@ -1,7 +1,17 @@
 """GlobalPointer and Efficient GlobalPointer span-based named-entity recognition for Hugging Face Transformers."""
 
 from .checkpoints import check_output_folder, checkpoint_bytes, last_whole_checkpoint
-from .data import DataCollatorForGlobalPointer, DataError, Entity, Example, encode_examples, read_examples
+from .data import (
+    DataCollatorForGlobalPointer,
+    DataError,
+    DataReport,
+    Entity,
+    Example,
+    encode_examples,
+    read_dataset,
+    read_examples,
+    write_examples,
+)
 from .metrics import ComputeSpanMetrics, SpanMetrics, score_predictions
 from .model_card import GlobalPointerModelCard, ModelCardCallback
 from .modeling.configuration_global_pointer import (
@@ -36,6 +46,7 @@ __all__ = [
     "ComputeSpanMetrics",
     "DataCollatorForGlobalPointer",
     "DataError",
+    "DataReport",
     "EfficientGlobalPointerHead",
     "EncoderEfficientGlobalPointerConfig",
     "EncoderForEfficientGlobalPointer",
@@ -57,9 +68,11 @@ __all__ = [
     "last_whole_checkpoint",
     "max_tokens",
     "parameter_groups",
+    "read_dataset",
     "read_examples",
     "register",
     "score_predictions",
+    "write_examples",
 ]
 
 register()
