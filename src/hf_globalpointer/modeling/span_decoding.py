@@ -72,7 +72,7 @@ def select_spans(spans: Iterable[CharSpan], overlap: Overlap = "nested", top_k: 
 
 def is_count(value: Any, at_least: int) -> bool:
     """Whether a value is a whole number of at least so much."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= at_least
+    return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= at_least
 
 
 def entities_of(text: str, spans: Iterable[CharSpan]) -> list[PredictedEntity]:
