@@ -12,7 +12,7 @@ the script trains on many devices; after a crash, the same command with `--resum
 """
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -34,6 +34,8 @@ from hf_globalpointer import (
     parameter_groups,
     read_examples,
 )
+from hf_globalpointer.checkpoints import begin_run
+from hf_globalpointer.optimization import freeze_unused
 
 
 @dataclass
@@ -76,6 +78,9 @@ def main() -> None:
     """Read, train, evaluate, save."""
     parser = HfArgumentParser((Arguments, NerTrainingArguments))
     args, training_args = parser.parse_args_into_dataclasses(sys.argv[1:])
+    last_results = Path(training_args.output_dir) / ("test_results.json" if args.test_file else "dev_results.json")
+    if args.resume and last_results.exists():
+        raise SystemExit(f"The run in {training_args.output_dir} has ended; there is nothing to resume.")
     set_seed(training_args.seed)
 
     files = {"train": args.train_file, "dev": args.dev_file, "test": args.test_file}
@@ -85,11 +90,16 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(args.encoder)
     model_class = {"efficient": EncoderForEfficientGlobalPointer, "full": EncoderForGlobalPointer}[args.model]
     model = model_class.from_encoder_pretrained(args.encoder, labels=labels)
+    # Processes would wait for the gradients of what the loss does not depend on.
+    freeze_unused(model)
     max_length = max_tokens(tokenizer, model.max_positions())
     if training_args.should_save:
         # The last checkpoint, the best one, one being written, and the model at the end.
         needed = checkpoint_bytes(model, (training_args.save_total_limit or 1) + 3)
         check_output_folder(training_args.output_dir, needed, resume=args.resume)
+        # What a run that is resumed must have begun with.
+        settings = {name: value for name, value in asdict(args).items() if name not in ("resume", "patience")}
+        begin_run(training_args.output_dir, settings | {"labels": labels}, resume=args.resume)
 
     features, reports, metrics = {}, {}, {}
     for split, texts in examples.items():

@@ -14,11 +14,9 @@ import json
 import math
 import shutil
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
 from functools import reduce
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -41,22 +39,8 @@ from hf_globalpointer import (
     parameter_groups,
     read_examples,
 )
-
-
-@dataclass
-class Progress:
-    """How far the run has come; saved in every checkpoint."""
-
-    epochs: int = 0
-    best_f1: float = -1.0
-
-    def state_dict(self) -> dict[str, Any]:
-        """What Accelerate saves."""
-        return asdict(self)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """What Accelerate loaded."""
-        vars(self).update(state)
+from hf_globalpointer.checkpoints import begin_run
+from hf_globalpointer.optimization import freeze_unused
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -95,15 +79,21 @@ def evaluate(
     return metrics(EvalPrediction(*reduce(nested_concat, results)))
 
 
-def save_checkpoint(accelerator: Accelerator, folder: Path, progress: Progress) -> None:
+def save_checkpoint(accelerator: Accelerator, folder: Path, progress: dict[str, float]) -> None:
     """Save all that the run needs to go on; a checkpoint gets its name only when it is whole."""
     partial = folder / "checkpoint.partial"
     accelerator.save_state(partial)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        partial.rename(folder / f"checkpoint-{progress.epochs}")
-        if progress.epochs > 1:
-            shutil.rmtree(folder / f"checkpoint-{progress.epochs - 1}")
+        (partial / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
+        partial.rename(folder / f"checkpoint-{progress['epochs']:04d}")
+        for older in whole_checkpoints(folder)[:-1]:
+            shutil.rmtree(older)
+
+
+def whole_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of the epochs, the last one at the end."""
+    return sorted(folder.glob("checkpoint-[0-9][0-9][0-9][0-9]"))
 
 
 def main() -> None:
@@ -120,8 +110,14 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(args.encoder)
     model_class = {"efficient": EncoderForEfficientGlobalPointer, "full": EncoderForGlobalPointer}[args.model]
     model = model_class.from_encoder_pretrained(args.encoder, labels=labels)
+    # Processes would wait for the gradients of what the loss does not depend on.
+    freeze_unused(model)
+    # What a run that is resumed must have begun with.
+    settings = {name: value for name, value in vars(args).items() if name not in ("output_dir", "resume", "report_to")}
+    settings |= {"labels": labels, "processes": accelerator.num_processes}
     if accelerator.is_main_process:
         check_output_folder(args.output_dir, checkpoint_bytes(model, 3), resume=args.resume)
+        begin_run(args.output_dir, settings, resume=args.resume)
 
     max_length = max_tokens(tokenizer, model.max_positions())
     collator = DataCollatorForGlobalPointer(tokenizer)
@@ -139,17 +135,17 @@ def main() -> None:
     steps_per_epoch = math.ceil(len(loaders["train"]) / args.gradient_accumulation_steps)
     total_steps = args.num_train_epochs * steps_per_epoch
     scheduler = get_linear_schedule_with_warmup(optimizer, math.ceil(0.1 * total_steps), total_steps)
-    progress = Progress()
-    accelerator.register_for_checkpointing(scheduler, progress)
+    accelerator.register_for_checkpointing(scheduler)
+    progress = {"epochs": 0, "best_f1": -1.0}
 
     set_seed(args.seed)
-    checkpoints = sorted(args.output_dir.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    if args.resume and checkpoints:
+    if args.resume and (checkpoints := whole_checkpoints(args.output_dir)):
         accelerator.print(f"Going on from {checkpoints[-1]}.")
         accelerator.load_state(checkpoints[-1])
+        progress = json.loads((checkpoints[-1] / "progress.json").read_text(encoding="utf-8"))
     accelerator.init_trackers("ner", {**vars(args), "output_dir": str(args.output_dir)})
 
-    for epoch in range(progress.epochs, args.num_train_epochs):
+    for epoch in range(progress["epochs"], args.num_train_epochs):
         model.train()
         loaders["train"].set_epoch(epoch)
         batches = iter(loaders["train"])
@@ -170,12 +166,12 @@ def main() -> None:
         scores = evaluate(accelerator, model, loaders["dev"], metrics["dev"])
         accelerator.print(f"epoch {epoch + 1}: dev F1 {scores['f1']:.4f}")
         accelerator.log({f"dev_{name}": score for name, score in scores.items()}, step=epoch + 1)
-        if scores["f1"] > progress.best_f1:
-            progress.best_f1 = scores["f1"]
+        if scores["f1"] > progress["best_f1"]:
+            progress["best_f1"] = scores["f1"]
             weights = accelerator.get_state_dict(model)
             if accelerator.is_main_process:
                 accelerator.unwrap_model(model).save_pretrained(args.output_dir, state_dict=weights)
-        progress.epochs += 1
+        progress["epochs"] += 1
         save_checkpoint(accelerator, args.output_dir, progress)
 
     best = accelerator.prepare(model_class.from_pretrained(args.output_dir))

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoTokenizer, BertConfig, BertModel
+from transformers import AutoTokenizer, BertConfig, BertModel, LongformerConfig, LongformerModel
 
 from launching import ROOT, command, environment, run
 
@@ -97,7 +98,7 @@ def is_writing_a_checkpoint(output: Path, after: int) -> bool:
     """Whether a checkpoint after so many others is there in part only."""
     names = {path.name for path in output.glob("checkpoint*")}
     if "checkpoint.partial" in names:
-        return f"checkpoint-{after}" in names and any((output / "checkpoint.partial").iterdir())
+        return f"checkpoint-{after:04d}" in names and any((output / "checkpoint.partial").iterdir())
     last = max((path for path in output.glob("checkpoint-*")), key=lambda path: path.stat().st_ctime, default=None)
     return len(names) > after and last is not None and not (last / "trainer_state.json").exists()
 
@@ -128,5 +129,65 @@ def test_a_run_killed_again_and_again_ends_with_the_same_weights(
     assert "exists and is not empty; choose another, remove it, or resume the run in it" in refused.stderr
     assert sorted(path.name for path in output.iterdir()) == left
 
+    if script == "run_ner_no_trainer.py":
+        (output / "checkpoint-best").mkdir()  # as somebody may keep one
+        # As if it had been killed before it removed the older checkpoint.
+        shutil.copytree(max(output.glob("checkpoint-0*")), output / "checkpoint-0001", dirs_exist_ok=True)
     run(ROOT / "examples" / script, *arguments(script, data, output), "--resume")
     assert_same_weights(output, undisturbed[script])
+    if script == "run_ner_no_trainer.py":
+        assert {path.name for path in output.glob("checkpoint*")} == {"checkpoint-best", f"checkpoint-{EPOCHS:04d}"}
+
+
+def fails(script: str, *words: object) -> str:
+    done = subprocess.run(
+        command(ROOT / "examples" / script, *words), env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    return done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_run_is_not_resumed_as_another(
+    script: str, data: Path, undisturbed: dict[str, Path], tmp_path: Path
+) -> None:
+    output = shutil.copytree(undisturbed[script], tmp_path / "out")
+    for results in output.glob("*_results.json"):
+        results.unlink()
+    lines = (data / "train.jsonl").read_text(encoding="utf-8").replace('"place"', '"aplace"')
+    (tmp_path / "train.jsonl").write_text(lines, encoding="utf-8")
+    words = [*arguments(script, data, output), "--resume"]
+    words[words.index("--train_file") + 1] = tmp_path / "train.jsonl"
+    assert "train_file was" in fails(script, *words)
+    settings = json.loads((output / "run_settings.json").read_text())
+    settings["train_file"] = str(tmp_path / "train.jsonl")
+    (output / "run_settings.json").write_text(json.dumps(settings))
+    assert "labels was" in fails(script, *words)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_folder_without_a_run_is_not_resumed(script: str, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").touch()
+    assert "there is nothing to resume in" in fails(script, *arguments(script, data, tmp_path), "--resume")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_a_run_of_the_trainer_that_has_ended_is_not_resumed(data: Path, undisturbed: dict[str, Path]) -> None:
+    script = "run_ner.py"
+    assert "has ended; there is nothing to resume" in fails(
+        script, *arguments(script, data, undisturbed[script]), "--resume"
+    )
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_an_encoder_with_parameters_without_gradient_trains_on_two_processes(
+    script: str, data: Path, tmp_path: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(data / "encoder")
+    tokenizer.save_pretrained(tmp_path / "encoder")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+    config = LongformerConfig(vocab_size=len(tokenizer), attention_window=8, pad_token_id=0, **sizes)
+    LongformerModel(config).save_pretrained(tmp_path / "encoder")
+    words = [*arguments(script, data, tmp_path / "out"), "--encoder", tmp_path / "encoder", "--num_train_epochs", 1]
+    run(ROOT / "examples" / script, *words, processes=2)
+    assert (tmp_path / "out" / "all_results.json").exists()
