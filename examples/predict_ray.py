@@ -1,7 +1,7 @@
 """Recognise entities in more texts than one process can, with Ray Data.
 
-A script to copy and change. It reads JSON Lines or Parquet with the columns `id`, all different, and `text`, and
-writes Parquet files with `id`, `text` and `entities`, as the pipeline gives them:
+A script to copy and change. It reads JSON Lines or Parquet with the columns `id`, strings or integers, all different,
+and `text`, and writes Parquet files with `id`, `text` and `entities`, as the pipeline gives them:
 
     pip install 'hf-globalpointer[ray]'
     python examples/predict_ray.py --model my-ner --input texts.jsonl --output found --workers 2
@@ -14,7 +14,6 @@ doubled, and the same command goes on where a run was broken off. Readers of Par
 import argparse
 import hashlib
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -65,7 +64,7 @@ class Recogniser:
         entities = pa.array(self.recognise(texts), pa.list_(ENTITY))
         # By the name of the rows: the same rows, recognised again after a worker died, become the same file.
         name = hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]
-        partial = self.output / f"_{name}.{os.getpid()}.partial"
+        partial = self.output / f"_{name}.{uuid4().hex}.partial"
         pq.write_table(pa.table({"id": ids, "text": texts, "entities": entities}), partial)
         if (self.output / "_run").read_text() != self.run:
             raise RuntimeError("Another run has taken over; this worker survived its own.")
@@ -75,24 +74,32 @@ class Recogniser:
 
 def read(path: Path) -> ray.data.Dataset:
     """The rows of a file or folder, with their ids and texts only."""
-    kinds = {each.suffix for each in ([path] if path.is_file() else path.glob("*"))}
+    # Names with "_" or "." are not of data: those of other tools, and those that this script writes itself.
+    files = [path] if path.is_file() else [each for each in path.glob("*") if each.name[0] not in "_."]
+    kinds, names = {each.suffix for each in files}, [str(each) for each in sorted(files)]
     if kinds == {".parquet"}:
-        rows = ray.data.read_parquet(str(path))
+        rows = ray.data.read_parquet(names)
     elif kinds and kinds <= {".jsonl", ".json", ".ndjson"}:
-        rows = ray.data.read_json(str(path), file_extensions=None)
+        rows = ray.data.read_json(names, file_extensions=None)
     else:
         raise SystemExit(f"{path} is neither JSON Lines nor Parquet, nor a folder of one of them.")
+    columns = rows.columns()
+    if not columns:
+        raise SystemExit(f"{path} holds no rows.")
     for column in ("id", "text"):
-        if column not in rows.columns():
-            raise SystemExit(f"{path} has no column {column!r}; its columns are {', '.join(rows.columns())}.")
+        if column not in columns:
+            raise SystemExit(f"{path} has no column {column!r}; its columns are {', '.join(columns)}.")
     return rows.select_columns(["id", "text"])
 
 
 def check_ids(rows: ray.data.Dataset) -> int:
-    """The number of rows; ids tell which rows are done, so that all must be different."""
-    batches = rows.select_columns(["id"]).iter_batches(batch_size=None)
-    ids = Counter(id for batch in batches for id in batch["id"].tolist())
-    repeated = [id for id, count in ids.items() if count > 1]
+    """The number of rows; ids tell which rows are done, so that all must be strings or integers, and different."""
+    batches = rows.select_columns(["id"]).iter_batches(batch_size=None, batch_format="pyarrow")
+    ids = [id for batch in batches for id in batch["id"].to_pylist()]
+    wrong = [id for id in ids if type(id) not in (str, int)]
+    if wrong:
+        raise SystemExit(f"Ids must be strings or integers; {len(wrong)} are not, the first is {wrong[0]!r}.")
+    repeated = [id for id, count in Counter(ids).items() if count > 1]
     if repeated:
         raise SystemExit(f"{len(repeated)} ids are not the only ones of their kind; the first is {repeated[0]!r}.")
     return len(ids)
@@ -107,15 +114,16 @@ def begin(output: Path, settings: dict[str, Any], run: str) -> set[Any]:
     """The ids of the rows that earlier runs have written, which must have had the same settings."""
     output.mkdir(parents=True, exist_ok=True)
     noted = output / "_settings.json"
-    if noted.exists() and json.loads(noted.read_text(encoding="utf-8")) != settings:
-        raise SystemExit(f"{noted} says that the run in {output} is another; choose another --output or remove it.")
     if not noted.exists() and any(output.iterdir()):
         raise SystemExit(f"{output} is not empty, and no run of this script; choose another --output.")
+    done = set(written_ids(output))
+    if done and json.loads(noted.read_text(encoding="utf-8")) != settings:
+        raise SystemExit(f"{noted} says that the run in {output} is another; choose another --output or remove it.")
     noted.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     (output / "_run").write_text(run)
     for partial in output.glob("*.partial"):
         partial.unlink()
-    return set(written_ids(output))
+    return done
 
 
 def main() -> None:
@@ -139,9 +147,9 @@ def main() -> None:
         ray.init(num_cpus=args.workers + 1, include_dashboard=False)
     settings = {"model": args.model, "input": str(args.input.resolve())}
     run = uuid4().hex
-    done = begin(args.output, settings, run)
     rows = read(args.input.resolve())
     total = check_ids(rows)
+    done = begin(args.output, settings, run)
     if done:
         print(f"{len(done)} of {total} rows are done; going on with the others.")
         rows = rows.filter(lambda row: row["id"] not in done)

@@ -3,17 +3,23 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
 import pytest
+import ray
 from transformers import pipeline
 
 from conftest import make_char_tokenizer, make_model
 from launching import ROOT, command, environment, run
+
+
+sys.path.insert(0, str(ROOT / "examples"))
+import predict_ray
 
 
 SCRIPT = ROOT / "examples" / "predict_ray.py"
@@ -88,6 +94,43 @@ def test_a_killed_worker_loses_and_doubles_nothing(
     code, shown = kill_midway(words, tmp_path / "out", kill_a_worker)
     assert code == 0, shown
     assert_all_there_once(tmp_path / "out", expected)
+
+
+@pytest.fixture(scope="module")
+def ray_of_this_process() -> Iterator[None]:
+    """Ray, started once for all that ends before a worker is needed."""
+    ray.init(num_cpus=2, include_dashboard=False)
+    yield
+    ray.shutdown()
+
+
+def test_its_own_output_is_an_input(data: Path, checkpoint: Path, expected: Found, tmp_path: Path) -> None:
+    for name, source in (("first", data), ("second", tmp_path / "first")):
+        run(SCRIPT, *arguments(source, checkpoint, tmp_path / name))
+        (tmp_path / name / "_SUCCESS").touch()  # as other tools write
+        assert_all_there_once(tmp_path / name, expected)
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ([1, None, None], "Ids must be strings or integers; 2 are not, the first is None"),
+        ([1.5, 2.5], r"Ids must be strings or integers; 2 are not, the first is 1\.5\."),
+        (["a", "b", "a"], "1 ids are not the only ones of their kind; the first is 'a'"),
+        ([], "holds no rows"),
+    ],
+)
+@pytest.mark.usefixtures("ray_of_this_process")
+def test_wrong_ids_are_told_and_leave_no_trace(
+    ids: list[object], message: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "texts.jsonl"
+    source.write_text("".join(json.dumps({"id": id, "text": "abc"}) + "\n" for id in ids))
+    monkeypatch.setattr(ray, "init", lambda **options: None)
+    monkeypatch.setattr(sys, "argv", [str(word) for word in ("", *arguments(source, checkpoint, tmp_path / "out"))])
+    with pytest.raises(SystemExit, match=message):
+        predict_ray.main()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_killed_run_goes_on(data: Path, checkpoint: Path, expected: Found, tmp_path: Path) -> None:
