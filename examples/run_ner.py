@@ -26,16 +26,16 @@ from hf_globalpointer import (
     GlobalPointerModelCard,
     GlobalPointerTrainer,
     ModelCardCallback,
+    begin_run,
     check_output_folder,
     checkpoint_bytes,
     encode_examples,
+    freeze_unused,
     last_whole_checkpoint,
     max_tokens,
     parameter_groups,
     read_examples,
 )
-from hf_globalpointer.checkpoints import begin_run
-from hf_globalpointer.optimization import freeze_unused
 
 
 @dataclass

@@ -32,15 +32,16 @@ from hf_globalpointer import (
     EncoderForEfficientGlobalPointer,
     EncoderForGlobalPointer,
     GlobalPointerModelCard,
+    begin_run,
     check_output_folder,
     checkpoint_bytes,
     encode_examples,
+    freeze_unused,
     max_tokens,
     parameter_groups,
     read_examples,
+    worst_embeddings,
 )
-from hf_globalpointer.checkpoints import begin_run
-from hf_globalpointer.optimization import freeze_unused
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -59,6 +60,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--per_device_eval_batch_size", type=int, default=32)
     parser.add_argument("--gradient_accumulation_steps", type=int, default=1)
     parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--fgm", action="store_true", help="Adversarial training: better, and half as fast.")
     parser.add_argument("--resume", action="store_true", help="Go on with the run in the output folder.")
     parser.add_argument("--report_to", help="A tracker of Accelerate, such as tensorboard.")
     return parser.parse_args()
@@ -156,9 +158,12 @@ def main() -> None:
             samples = torch.tensor(sum(len(batch["labels"]) for batch in group), device=accelerator.device)
             scale = accelerator.num_processes / accelerator.gather(samples).sum()
             for batch in group:
+                share = len(batch["labels"]) * scale
                 with nullcontext() if batch is group[-1] else accelerator.no_sync(model):
-                    loss = model(**batch).loss
-                    accelerator.backward(loss * (len(batch["labels"]) * scale))
+                    accelerator.backward(model(**batch).loss * share)
+                    if args.fgm:
+                        with worst_embeddings(accelerator.unwrap_model(model)):
+                            accelerator.backward(model(**batch).loss * share)
             accelerator.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             scheduler.step()
@@ -175,8 +180,7 @@ def main() -> None:
         save_checkpoint(accelerator, args.output_dir, progress)
 
     best = accelerator.prepare(model_class.from_pretrained(args.output_dir))
-    splits = [split for split in loaders if split != "train"]
-    results = {split: evaluate(accelerator, best, loaders[split], metrics[split]) for split in splits}
+    results = {s: evaluate(accelerator, best, loaders[s], metrics[s]) for s in loaders if s != "train"}
     if accelerator.is_main_process:
         tokenizer.save_pretrained(args.output_dir)
         name, dataset = args.output_dir.resolve().name, Path(args.train_file).stem

@@ -1,6 +1,7 @@
 """GlobalPointer and Efficient GlobalPointer span-based named-entity recognition for Hugging Face Transformers."""
 
-from .checkpoints import check_output_folder, checkpoint_bytes, last_whole_checkpoint
+from .adversarial import worst_embeddings
+from .checkpoints import begin_run, check_output_folder, checkpoint_bytes, last_whole_checkpoint
 from .data import (
     DataCollatorForGlobalPointer,
     DataError,
@@ -31,7 +32,7 @@ from .modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 from .modeling.span_heads import EfficientGlobalPointerHead, GlobalPointerHead
 from .modeling.span_scores import SpanScores
 from .modeling.token_windows import max_tokens
-from .optimization import parameter_groups
+from .optimization import freeze_unused, parameter_groups
 from .registration import register
 from .trainer import GlobalPointerTrainer
 
@@ -62,9 +63,11 @@ __all__ = [
     "ModelCardCallback",
     "SpanMetrics",
     "SpanScores",
+    "begin_run",
     "check_output_folder",
     "checkpoint_bytes",
     "encode_examples",
+    "freeze_unused",
     "last_whole_checkpoint",
     "max_tokens",
     "parameter_groups",
@@ -72,6 +75,7 @@ __all__ = [
     "read_examples",
     "register",
     "score_predictions",
+    "worst_embeddings",
     "write_examples",
 ]
 
