@@ -332,6 +332,7 @@ def test_one_text_is_no_list_of_words(pipe: GlobalPointerNerPipeline, wrong: obj
         ({"word_aligned": "no"}, ValueError, "`word_aligned` must be True or False, got 'no'"),
         ({"delimiter": 3}, ValueError, "`delimiter` must be a string, got 3"),
         ({"threshold": 0}, ValueError, r"a probability in \(0, 1\), got 0"),
+        ({"threshold": [0.5]}, ValueError, r"a probability in \(0, 1\), got \[0\.5\]"),
         ({"threshold": 1}, ValueError, r"a probability in \(0, 1\), got 1"),
         ({"threshold": float("nan")}, ValueError, r"a probability in \(0, 1\), got nan"),
         ({"threshold": {"place": 1.5}}, ValueError, "got 1.5 for 'place'"),
@@ -406,6 +407,22 @@ def test_max_spans_keeps_the_best_of_a_window(pipe: GlobalPointerNerPipeline) ->
     assert as_dict(pipe(TEXTS[3], max_spans=5)) == as_dict(best)
     pipe.model.config.max_spans = 5
     assert as_dict(pipe(TEXTS[3])) == as_dict(best)
+
+
+def test_code_is_saved_with_the_model_alone(
+    pipe: GlobalPointerNerPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+    for part in ("model", "tokenizer"):
+        monkeypatch.setattr(
+            getattr(pipe, part),
+            "save_pretrained",
+            lambda folder, _part=part, **options: given.update({_part: options}),
+        )
+    pipe.save_pretrained(tmp_path, with_code=True, push_to_hub=True)
+    assert given == {"model": {"with_code": True, "push_to_hub": True}, "tokenizer": {"push_to_hub": True}}
+    pipe.save_pretrained(tmp_path, max_shard_size="1GB")
+    assert given == {part: {"max_shard_size": "1GB"} for part in ("model", "tokenizer")}
 
 
 def test_numbers_of_numpy_are_numbers(pipe: GlobalPointerNerPipeline) -> None:

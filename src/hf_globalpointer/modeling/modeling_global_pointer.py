@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
+from numbers import Real
 from typing import Any, ClassVar, Unpack
 
 import torch
@@ -284,13 +285,13 @@ class GenericForGlobalPointer(PreTrainedModel):
         if thresholds is None:
             thresholds = {}
         elif not isinstance(thresholds, Mapping):
-            thresholds = dict.fromkeys(self.config.label2id, float(thresholds))
+            thresholds = dict.fromkeys(self.config.label2id, thresholds)
         given = {**(self.config.thresholds or {}), **thresholds}
         for label, threshold in given.items():
             if label not in self.config.label2id:
                 raise ValueError(f"Threshold for {label!r}, which is none of {list(self.config.label2id)}.")
-            if not 0 < threshold < 1:
-                raise ValueError(f"A threshold is a probability in (0, 1), got {threshold} for {label!r}.")
+            if not isinstance(threshold, Real) or not 0 < float(threshold) < 1:
+                raise ValueError(f"A threshold is a probability in (0, 1), got {threshold!r} for {label!r}.")
         return [given.get(self.config.id2label[index], 0.5) for index in range(self.config.num_labels)]
 
     def _encode(

@@ -1,5 +1,6 @@
 """The pipeline task `global-pointer-ner`."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
@@ -127,6 +128,18 @@ class GlobalPointerNerPipeline(Pipeline):
         if is_single:
             return next(results)
         return list(results) if is_list else results
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], with_code: bool = False, **kwargs: Any) -> None:
+        """Save model and tokenizer.
+
+        Args:
+            save_directory (`str` or `os.PathLike`): The folder.
+            with_code (`bool`, *optional*, defaults to `False`): Whether to write code too, as the model's method does.
+            kwargs: Passed on to both, such as `push_to_hub`.
+        """
+        code = {"with_code": True} if with_code else {}
+        self.model.save_pretrained(save_directory, **code, **kwargs)
+        self.tokenizer.save_pretrained(save_directory, **kwargs)
 
     def _sanitize_parameters(
         self,
