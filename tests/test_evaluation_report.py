@@ -154,8 +154,8 @@ def test_only_so_many_errors_are_shown(evaluation: Evaluation) -> None:
 def test_lone_surrogates_do_no_harm(tmp_path: Path) -> None:
     example = Example("a \ud800 b", (Entity(2, 3, "x\udfff"),))
     EvaluationReport("m", "d", Evaluation.from_predictions([example], [[]])).save(tmp_path)
-    for name in ("report.md", "report.json", "report.html"):
-        (tmp_path / name).read_text(encoding="utf-8")
+    for name, label in (("report.md", "x&#57343;"), ("report.json", "x\\udfff"), ("report.html", "x&#57343;")):
+        assert label in (tmp_path / name).read_text(encoding="utf-8")
 
 
 def test_nothing_found_and_nothing_to_find() -> None:
