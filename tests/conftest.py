@@ -9,6 +9,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 import torch
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -34,6 +35,8 @@ TINY = {
     "head_size": 8,
     "initializer_range": 0.3,  # scores of an untrained model that spread as those of a trained one
 }
+# Texts of any characters, of those often that matter to where words and tokens begin and end.
+any_text = st.text(st.sampled_from("ab1_ '.-\t\u0301\u200c東あ") | st.characters(exclude_categories=()), max_size=20)
 MODELS = {
     "full": (BertGlobalPointerConfig, BertForGlobalPointer),
     "efficient": (BertEfficientGlobalPointerConfig, BertForEfficientGlobalPointer),

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from conftest import LABELS, make_char_tokenizer, make_model
 from hf_globalpointer import GlobalPointerNerPipeline
-from hf_globalpointer.modeling.token_windows import word_boundaries
+from hf_globalpointer.modeling.characters import word_boundaries
 
 
 Key = tuple[str, int, int]

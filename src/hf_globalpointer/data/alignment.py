@@ -4,6 +4,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import compress
 from typing import Any, Literal, TypeVar, get_args
 
@@ -11,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from ..modeling.token_windows import TokenWindow, max_tokens, token_windows, words_boundaries
+from ..modeling.characters import word_boundaries
+from ..modeling.token_windows import Integers, TokenWindow, max_tokens, token_windows
 from .schema import DataError, Entity, Example
 
 
 OnUnaligned = Literal["drop", "expand", "error"]
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-Integers = NDArray[np.int64]
 # Examples that are tokenised in one call: enough for arrays to pay, and so few that most of what is made on the way is
 # gone before the garbage collector takes it for something that stays.
 _EXAMPLES_AT_ONCE = 100
@@ -152,16 +153,15 @@ def encode_examples(
         return features, report
     max_length = max_tokens(tokenizer) if max_length is None else max_length
 
-    def tokenise(some: list[Example]) -> tuple[list[TokenWindow], list[NDArray[np.bool_]] | None]:
-        texts = [example.text for example in some]
-        boundaries = words_boundaries(texts) if word_aligned else None
-        return token_windows(tokenizer, texts, max_length, stride, boundaries), boundaries
+    def tokenise(some: list[Example]) -> list[TokenWindow]:
+        return token_windows(tokenizer, [example.text for example in some], max_length, stride, word_aligned)
 
     batches = [examples[begin : begin + _EXAMPLES_AT_ONCE] for begin in range(0, len(examples), _EXAMPLES_AT_ONCE)]
-    for some, (windows, boundaries) in zip(batches, _one_ahead(tokenise, batches), strict=True):
-        labels = _align(some, windows, label2id, on_unaligned, report, boundaries)
+    for some, windows in zip(batches, _one_ahead(tokenise, batches), strict=True):
+        labels = _align(some, windows, label2id, on_unaligned, report, word_aligned)
         for window, rows in zip(windows, labels, strict=True):
-            features.append({**window.inputs, "span_token_mask": window.span_token_mask.tolist(), "labels": rows})
+            inputs = {name: values.tolist() for name, values in window.inputs.items()}
+            features.append({**inputs, "span_token_mask": window.span_token_mask.tolist(), "labels": rows})
     return features, report
 
 
@@ -186,7 +186,7 @@ def _align(
     label2id: dict[str, int],
     on_unaligned: OnUnaligned,
     report: AlignmentReport,
-    boundaries: Sequence[NDArray[np.bool_]] | None,
+    word_aligned: bool,
 ) -> list[list[list[int]]]:
     """The label rows of each window; what aligns with none goes into the report."""
     labels: list[list[list[int]]] = [[] for _ in windows]
@@ -208,9 +208,10 @@ def _align(
     if aligned.all():
         return labels
     labelled = set(compress(spans, aligned))
+    boundaries = cache(lambda sample: word_boundaries(examples[sample].text))
     for span in compress(spans, ~aligned):
         sample, start, end, _ = span
-        in_word = boundaries is not None and not boundaries[sample][[start, end]].all()
+        in_word = word_aligned and not boundaries(sample)[[start, end]].all()
         reason = _IN_WORD if in_word else _CUT if finder.has_bounds(span) else _NO_TOKEN
         item = UnalignedEntity(examples[sample], Entity(*span[1:]), reason)
         if on_unaligned == "error":

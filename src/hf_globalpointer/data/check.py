@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from ..modeling.token_windows import word_boundaries
+from ..modeling.characters import word_boundaries
 from .alignment import encode_examples
 from .schema import Entity, Example
 

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import Pipeline
 
 from .span_decoding import CharSpan, Overlap, PredictedEntity, entities_of, is_count, merge_spans, select_spans
-from .token_windows import TokenWindow, max_tokens, token_windows, word_boundaries, words_boundaries
+from .token_windows import TokenWindow, max_tokens, token_windows
 
 
 # How many batches are tokenised and sorted by length together, of texts that have this many characters on average;
@@ -219,15 +220,8 @@ class GlobalPointerNerPipeline(Pipeline):
         """Tokenise documents into windows."""
         if word_aligned is None:
             word_aligned = self.model.config.word_aligned
-        texts = [document.text for document in documents]
-        boundaries = None
-        if word_aligned:
-            of_texts = words_boundaries(texts)
-            boundaries = [
-                own if document.words is None else word_boundaries(*document)
-                for own, document in zip(of_texts, documents, strict=True)
-            ]
-        return token_windows(self.tokenizer, texts, self._max_length, stride, boundaries)
+        texts, words = zip(*documents, strict=True)
+        return token_windows(self.tokenizer, texts, self._max_length, stride, word_aligned, words)
 
     def _batches(self, windows: list[TokenWindow], batch_size: int) -> Iterator[list[TokenWindow]]:
         """Windows of about the same length, the longest first."""
@@ -245,18 +239,18 @@ class GlobalPointerNerPipeline(Pipeline):
 
     def _collate(self, windows: Sequence[TokenWindow]) -> dict[str, Tensor]:
         """Pad windows to a batch of tensors."""
-        # Always on the right, which leaves the positions of all tokens as they are for a text alone.
-        inputs = [window.inputs for window in windows]
-        # `return_tensors="pt"` would take thrice the time: it goes through the numbers one by one.
-        batch = {name: torch.tensor(rows) for name, rows in self.tokenizer.pad(inputs, padding_side="right").items()}
-        n = batch["input_ids"].shape[1]
-        offsets = np.zeros((len(windows), n, 2), dtype=np.int64)
-        mask = np.zeros((len(windows), *windows[0].span_token_mask.shape[:-1], n), dtype=np.int64)
-        for index, window in enumerate(windows):
-            length = len(window.offsets)
-            offsets[index, :length] = window.offsets
-            mask[index, ..., :length] = window.span_token_mask
-        return {**batch, "offsets": torch.from_numpy(offsets), "span_token_mask": torch.from_numpy(mask)}
+        longest = max(len(window.offsets) for window in windows)
+        # Without a token for padding, any will do: what is masked has no effect.
+        fills = {"input_ids": self.tokenizer.pad_token_id or 0, "token_type_ids": self.tokenizer.pad_token_type_id}
+        batch = {
+            name: _padded([window.inputs[name] for window in windows], longest, fills.get(name, 0))
+            for name in windows[0].inputs
+        }
+        return {
+            **batch,
+            "offsets": _padded([window.offsets.T for window in windows], longest),
+            "span_token_mask": _padded([window.span_token_mask for window in windows], longest),
+        }
 
     def _forward(
         self,
@@ -271,7 +265,7 @@ class GlobalPointerNerPipeline(Pipeline):
         types, first, last = found.spans[row, place].unbind(-1)
         # Not all devices have double precision.
         score = (found.scores[row, place].cpu().double() - self.model.config.score_threshold).sigmoid()
-        columns = {"row": row, "start": offsets[row, first, 0], "end": offsets[row, last, 1], "type": types}
+        columns = {"row": row, "start": offsets[row, 0, first], "end": offsets[row, 1, last], "type": types}
         return {**columns, "score": score}
 
     def postprocess(
@@ -301,6 +295,17 @@ def _document(one: Any, is_split_into_words: bool, delimiter: str) -> Document:
             words.append((begin, begin + len(stripped)))
         start += len(word) + len(delimiter)
     return Document(delimiter.join(one), words)
+
+
+def _padded(rows: Sequence[NDArray[np.int64]], length: int, fill: int = 0) -> Tensor:
+    """Arrays `(..., n)` of different `n` in one tensor `(len(rows), ..., length)`.
+
+    They are padded on the right, which leaves the positions of all tokens as they are for a text alone.
+    """
+    padded = np.full((len(rows), *rows[0].shape[:-1], length), fill)
+    for place, row in zip(padded, rows, strict=True):
+        place[..., : row.shape[-1]] = row
+    return torch.from_numpy(padded)
 
 
 def _first_long(windows: Sequence[TokenWindow]) -> int | None:

@@ -1,36 +1,31 @@
 """Text to token windows that fit an encoder, with the character span of every token."""
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from itertools import chain
+from itertools import chain, groupby, islice, repeat
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
+from .characters import BLANK, MARK, boundaries_of_kinds, character_kinds, word_boundaries
 
+
+Integers = NDArray[np.int64]
+_Bounds = NDArray[np.bool_]
+_Other = TypeVar("_Other")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-# Code points, first and last, of scripts without blanks between words: Thai and Lao, Myanmar, Khmer, kana, Han.
-SCRIPTS_WITHOUT_BLANKS = (
-    (0x0E00, 0x0EFF),
-    (0x1000, 0x109F),
-    (0x1780, 0x17FF),
-    (0x3005, 0x3007),
-    (0x3040, 0x30FF),
-    (0x31F0, 0x31FF),
-    (0x3400, 0x9FFF),
-    (0xF900, 0xFAFF),
-    (0xFF66, 0xFF9F),
-    (0x1AFF0, 0x1B16F),
-    (0x20000, 0x3FFFF),
-)
-# Vowels and finals of Hangul that is not composed, which follow the first letter of their syllable.
-_HANGUL_LATER = ((0x1160, 0x11FF), (0xD7B0, 0xD7FF))
 # Tokenizers without a limit say so with a huge number.
 _NO_LIMIT = 1_000_000
+# Tokenizers take about a kilobyte a token while they work. So they get texts of this many characters at once, and long
+# ones in pieces, of which neighbours share some characters.
+_AT_ONCE, _PIECE, _SHARED = 32_768, 16_384, 2_048
+# Tokens are the columns of a table, whose rows are these: id, start and end in characters, whether a span may begin and
+# end with it, and a number that differs from the next one's where the tokenizer sees two words.
+_ID, _START, _END, _BEGINS, _ENDS, _WORD = range(6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +34,17 @@ class TokenWindow:
 
     Args:
         sample (`int`): The position of the text in the batch that was tokenised.
-        inputs (`dict[str, list[int]]`): What the tokenizer returns for the encoder: `input_ids`, `attention_mask`, ...
+        inputs (`dict[str, np.ndarray]`): What the encoder takes, each `(n,)`: `input_ids`, `attention_mask`, ...
         offsets (`np.ndarray` of shape `(n, 2)`): Start and end of each token in characters, see [`tidy_offsets`].
         span_token_mask (`np.ndarray` of shape `(n,)` or `(2, n)`): 1 for tokens that may begin or end a span: those
-            that are not special and stand for more than blanks. Where words are given, those that may begin one, and
-            those that may end one.
+            that are not special and stand for more than blanks. Where spans keep to words, those that may begin one,
+            and those that may end one.
     """
 
     sample: int
-    inputs: dict[str, list[int]]
-    offsets: NDArray[np.int64]
-    span_token_mask: NDArray[np.int64]
+    inputs: dict[str, Integers]
+    offsets: Integers
+    span_token_mask: Integers
 
 
 def max_tokens(tokenizer: PreTrainedTokenizerBase, max_positions: int | None = None) -> int:
@@ -71,17 +66,23 @@ def token_windows(
     texts: Sequence[str],
     max_length: int,
     stride: int | None = None,
-    boundaries: Sequence[NDArray[np.bool_]] | None = None,
+    word_aligned: bool = False,
+    words: Sequence[Sequence[tuple[int, int]] | None] | None = None,
 ) -> list[TokenWindow]:
     """Tokenise texts into windows of at most `max_length` tokens; what does not fit goes on in the next window.
+
+    The tokens are those of the whole text, however long it is, and the memory for making them is the same: a long text
+    is tokenised in pieces that overlap, which are joined between two words on which both agree. Where they do not
+    agree, as where there are no words in a thousand characters, it is tokenised whole.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): A fast tokenizer.
         texts (`Sequence[str]`): The texts.
         max_length (`int`): The length of a window in tokens, special ones included.
         stride (`int`, *optional*, defaults to a quarter of `max_length`): The tokens that neighbouring windows share.
-        boundaries (`Sequence[np.ndarray]`, *optional*):
-            For each text, as of [`word_boundaries`], where spans may begin and end.
+        word_aligned (`bool`, *optional*, defaults to `False`): Whether spans begin and end only where words do.
+        words (`Sequence`, *optional*):
+            For each text, start and end of its words, or None for those of [`word_boundaries`].
 
     Returns:
         `list[TokenWindow]`: The windows of the first text in order, then those of the second, and so on; at least one
@@ -98,56 +99,34 @@ def token_windows(
     stride = min(max_length // 4, room - 1) if stride is None else stride
     if not 0 <= stride < room:
         raise ValueError(f"`stride` must be in 0..{room - 1} for windows of {max_length} tokens, got {stride}.")
-    batch = tokenizer(
-        # The tokenizers cannot take lone surrogates; the replacement character keeps every offset.
-        [text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text) for text in texts],
-        max_length=max_length,
-        stride=stride,
-        truncation=True,
-        return_overflowing_tokens=True,
-        return_offsets_mapping=True,
-        return_special_tokens_mask=True,
-    )
-    samples: list[int] = batch.pop("overflow_to_sample_mapping")
-    pairs: list[list[tuple[int, int]]] = batch.pop("offset_mapping")
-    lengths = [len(window) for window in pairs]
-    # All texts as one, a character apart, since arrays of a few tokens cost as much as one of thousands.
-    begins = np.cumsum([0, *(len(text) + 1 for text in texts[:-1])])
-    begin = np.repeat(begins[samples], lengths)[:, None]
-    offsets = tidy_offsets(
-        "\0".join(texts), _flat(chain.from_iterable(pairs), 2 * sum(lengths)).reshape(-1, 2) + begin
-    )
-    mask = (_flat(batch.pop("special_tokens_mask"), sum(lengths)) == 0) & (offsets[:, 0] < offsets[:, 1])
-    if boundaries is not None:
-        bounds = np.concatenate([np.broadcast_to(each, (2, each.shape[-1])) for each in boundaries], axis=1)
-        mask = mask & np.take_along_axis(bounds, offsets.T, axis=1)
-    offsets, mask = offsets - begin, mask.astype(np.int64)
-    ends = np.cumsum(lengths).tolist()
-    names, columns = zip(*batch.items(), strict=True)
-    windows = []
-    for sample, length, end, values in zip(samples, lengths, ends, zip(*columns, strict=True), strict=True):
-        part = slice(end - length, end)
-        inputs = dict(zip(names, values, strict=True))
-        windows.append(TokenWindow(sample, inputs, offsets[part], mask[..., part]))
-    return windows
+    bounds: list[_Bounds | None] | None = None
+    if word_aligned:
+        given = [None] * len(texts) if words is None else words
+        pairs = zip(texts, given, strict=True)
+        bounds = [None if some is None else word_boundaries(text, some) for text, some in pairs]
+    mask = slice(_BEGINS, _ENDS + 1) if word_aligned else _BEGINS
+    return [
+        TokenWindow(sample, frame.inputs(part[_ID]), part[_START : _END + 1].T, part[mask])
+        for sample, (frame, tokens) in enumerate(_tokenised(tokenizer, texts, bounds))
+        for part in frame.windows(tokens, room, stride)
+    ]
 
 
-def _flat(lists: Iterable[Iterable[int]], count: int) -> NDArray[np.int64]:
-    """The `count` integers of many lists in one array `(count,)`."""
-    return np.fromiter(chain.from_iterable(lists), np.int64, count)
-
-
-def tidy_offsets(text: str, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+def tidy_offsets(kinds: NDArray[np.uint8], offsets: Integers) -> Integers:
     """Make token spans `(n, 2)` bound words: without blanks at either end, with the marks that follow.
 
     Some tokenizers count in the blank before a word. Some drop combining marks, as BERT's does with the accents of
     decomposed text; a mark that no token covers belongs to the token before it.
+
+    Args:
+        kinds (`np.ndarray` of shape `(characters,)`): What the characters of the text are, see [`character_kinds`].
+        offsets (`np.ndarray` of shape `(n, 2)`): Start and end of each token.
     """
-    position = np.arange(len(text) + 1)
-    blank = _each(text, str.isspace)
-    mark = _each(text, _is_mark)
     start, end = offsets.T
-    if blank.any():
+    position = np.arange(len(kinds) + 1)
+    blank, mark = kinds & BLANK != 0, kinds & MARK != 0
+    inner = start < end
+    if blank[start[inner]].any() or blank[end[inner] - 1].any():
         # For each position, the first one from there on, and the last one up to there, that borders no blank.
         next_word = _first_from(position, ~np.append(blank, False))
         last_word = np.maximum.accumulate(np.where(np.insert(blank, 0, False), 0, position))
@@ -160,76 +139,185 @@ def tidy_offsets(text: str, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.stack([start, end], axis=1)
 
 
-def word_boundaries(text: str, words: Iterable[tuple[int, int]] | None = None) -> NDArray[np.bool_]:
-    """Where spans of words may begin and end: bool `(len(text) + 1,)`, or `(2, len(text) + 1)` for given words.
-
-    Given words may have something other than blanks between them, so that where one ends no span may begin.
-
-    Args:
-        text (`str`): The text.
-        words (`Iterable[tuple[int, int]]`, *optional*):
-            Start and end of each word, in characters. Without them, a word goes on from a letter, digit, mark or
-            underscore to the next; ideographs, kana and other characters of scripts without blanks are words each,
-            with the marks that follow.
-    """
-    if words is not None:
-        bounds = np.zeros((2, len(text) + 1), dtype=bool)
-        for row, edges in zip(bounds, zip(*words, strict=True), strict=False):
-            row[list(edges)] = True
-        return bounds
-    letter, mark, blank, joiner = (
-        _each(text, is_such) for is_such in (_goes_on, _is_mark, str.isspace, "\u200c\u200d".__contains__)
-    )
-    # A mark is what it stands on.
-    base = np.maximum.accumulate(np.where(mark, -1, np.arange(len(text))))
-    in_word = np.append(letter, False)[base]
-    # Joiners stand between letters of one word in Persian and the scripts of India.
-    in_word[1:-1] |= joiner[1:-1] & in_word[:-2] & letter[2:]
-    boundaries = np.ones(len(text) + 1, dtype=bool)
-    boundaries[1:-1] = ~((in_word[:-1] & in_word[1:]) | (mark[1:] & ~blank[:-1]))
-    return boundaries
-
-
-def words_boundaries(texts: Sequence[str]) -> list[NDArray[np.bool_]]:
-    """[`word_boundaries`] of each of many texts, found at once."""
-    # Blanks between them keep them apart.
-    boundaries = word_boundaries("\n".join(texts))
-    begins = np.cumsum([0, *(len(text) + 1 for text in texts[:-1])]).tolist()
-    return [boundaries[begin : begin + len(text) + 1] for begin, text in zip(begins, texts, strict=True)]
-
-
-@cache
-def _goes_on(character: str) -> bool:
-    """Whether a word goes on from such a character to the next."""
-    return (character.isalnum() or character == "_") and not needs_no_blanks(character)
-
-
-@cache
-def needs_no_blanks(character: str) -> bool:
-    """Whether a character is of a script without blanks between words."""
-    return _is_among(character, SCRIPTS_WITHOUT_BLANKS)
-
-
-@cache
-def _is_mark(character: str) -> bool:
-    """Whether such a character stands on the one before it."""
-    return unicodedata.category(character).startswith("M") or _is_among(character, _HANGUL_LATER)
-
-
-def _is_among(character: str, ranges: Iterable[tuple[int, int]]) -> bool:
-    return any(first <= ord(character) <= last for first, last in ranges)
-
-
-def _each(text: str, is_such: Callable[[str], bool]) -> NDArray[np.bool_]:
-    """Whether each character of a text is such a one: bool `(len(text),)`; each distinct one is looked at once."""
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    table = np.zeros(int(codes.max(initial=0)) + 1, dtype=bool)
-    table[codes] = True
-    for code in table.nonzero()[0].tolist():
-        table[code] = is_such(chr(code))
-    return table[codes]
-
-
-def _first_from(position: NDArray[np.int64], wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _first_from(position: Integers, wanted: NDArray[np.bool_]) -> Integers:
     """For each position, the first one from there on that is wanted; the last one always is."""
     return np.minimum.accumulate(np.where(wanted, position, len(position))[::-1])[::-1]
+
+
+class _Frame:
+    """The special tokens that a tokenizer puts around the others, and the inputs that only the number of tokens decides.
+
+    Args:
+        encoding (`Encoding`): A text as the tokenizer encodes it, with tokens of its own if any text at hand has some.
+        names (`Sequence[str]`): The inputs that the encoder takes.
+    """
+
+    def __init__(self, encoding: Encoding, names: Sequence[str]) -> None:
+        special, types = encoding.special_tokens_mask, encoding.type_ids
+        self._before = [*special, 0].index(0)
+        self._after = sum(special[self._before :])
+        self._types = [types[: self._before], types[self._before :][:1], types[len(types) - self._after :]]
+        self._names = names
+        self._inputs: dict[int, dict[str, Integers]] = {}
+
+    def inputs(self, ids: Integers) -> dict[str, Integers]:
+        """What an encoder takes for tokens `(n,)`, special ones included."""
+        count = len(ids)
+        if count not in self._inputs:
+            before, each, after = self._types
+            types = [*before, *each * (count - self._before - self._after), *after]
+            inputs = {"token_type_ids": np.array(types, dtype=np.int64), "attention_mask": np.ones(count, np.int64)}
+            self._inputs[count] = {name: values for name, values in inputs.items() if name in self._names}
+        return {"input_ids": ids, **self._inputs[count]}
+
+    def inner(self, tokens: Integers) -> Integers:
+        """The tokens without the special ones."""
+        return tokens[:, self._before : tokens.shape[1] - self._after]
+
+    def around(self, tokens: Integers, inner: Integers) -> Integers:
+        """The special tokens of a table around other tokens."""
+        return np.concatenate([tokens[:, : self._before], inner, tokens[:, tokens.shape[1] - self._after :]], axis=1)
+
+    def windows(self, tokens: Integers, room: int, stride: int) -> list[Integers]:
+        """Tables of at most `room` tokens beside the special ones, of which neighbours share `stride`."""
+        inner = self.inner(tokens)
+        count = inner.shape[1]
+        if count <= room:
+            return [tokens]
+        begins = range(0, count - stride, room - stride)
+        return [self.around(tokens, inner[:, begin : begin + room]) for begin in begins]
+
+
+def _tokenised(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], bounds: Sequence[_Bounds | None] | None
+) -> Iterator[tuple[_Frame, Integers]]:
+    """The table of each text's tokens, special ones included, and the frame of these."""
+    of_texts: Iterable[_Bounds | None] = repeat(None) if bounds is None else bounds
+    word_aligned = bounds is not None
+    for is_long, group in groupby(zip(texts, of_texts, strict=False), key=lambda pair: len(pair[0]) > _PIECE):
+        if is_long:
+            yield from (_long(tokenizer, text, word_aligned, own) for text, own in group)
+        else:
+            for some in _a_few(group):
+                yield from _tables(tokenizer, some, word_aligned)
+
+
+def _a_few(texts: Iterable[tuple[str, _Other]]) -> Iterator[list[tuple[str, _Other]]]:
+    """Neighbouring texts, each with something else, in lists of `_AT_ONCE` characters at most, or of one text."""
+    some: list[tuple[str, _Other]] = []
+    characters = 0
+    for text, other in texts:
+        characters += len(text)
+        if some and characters > _AT_ONCE:
+            yield some
+            some, characters = [], len(text)
+        some.append((text, other))
+    if some:
+        yield some
+
+
+def _long(
+    tokenizer: PreTrainedTokenizerBase, text: str, word_aligned: bool, bounds: _Bounds | None
+) -> tuple[_Frame, Integers]:
+    """The frame and the table of one text, from pieces of it; where these do not agree, from longer ones."""
+    piece, shared = _PIECE, _SHARED
+    while True:
+        begins = range(0, max(1, len(text) - shared), piece - shared)
+        pieces = (
+            (text[begin : begin + piece], None if bounds is None else bounds[:, begin : begin + piece + 1])
+            for begin in begins
+        )
+        tables = [each for some in _a_few(pieces) for each in _tables(tokenizer, some, word_aligned, with_words=True)]
+        frame, whole = tables[0]
+        if len(tables) == 1:
+            return frame, whole
+        for begin, (_, table) in zip(begins, tables, strict=True):
+            table[_START : _END + 1] += begin
+        inner = _joined([own.inner(table) for own, table in tables], begins, shared)
+        if inner is not None:
+            return frame, frame.around(whole, inner)
+        piece, shared = 2 * piece, 2 * shared
+
+
+def _joined(pieces: Sequence[Integers], begins: Iterable[int], shared: int) -> Integers | None:
+    """The tokens of a text from those of its pieces, which begin there; None where neighbours do not agree."""
+    parts = []
+    tokens, first = pieces[0], 0
+    for following, begin in zip(pieces[1:], islice(begins, 1, None), strict=True):
+        # What lies near the cuts may be other tokens than in the whole text.
+        seam = _seam(tokens, following, begin + shared // 4, begin + 3 * shared // 4)
+        if seam is None:
+            return None
+        parts.append(tokens[:, first : seam[0]])
+        tokens, first = following, seam[1]
+    return np.concatenate([*parts, tokens[:, first:]], axis=1)
+
+
+def _seam(left: Integers, right: Integers, begin: int, end: int) -> tuple[int, int] | None:
+    """Where one table may end and the other go on: between two words amid the same tokens in these characters."""
+    a, b = (((table[_START] < end) & (table[_END] > begin)).nonzero()[0] for table in (left, right))
+    if not a.size or not b.size:
+        return None
+    ours, theirs = left[:, a[0] : a[-1] + 1], right[:, b[0] : b[-1] + 1]
+    if not np.array_equal(ours[:_WORD], theirs[:_WORD]):
+        return None
+    # Tokenizers split a text into words from left to right, and each word for itself: after a word that they agree on,
+    # they agree.
+    places = ((np.diff(ours[_WORD]) != 0) & (np.diff(theirs[_WORD]) != 0)).nonzero()[0] + 1
+    if not places.size:
+        return None
+    place = int(places[len(places) // 2])
+    return int(a[0]) + place, int(b[0]) + place
+
+
+def _tables(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[tuple[str, _Bounds | None]],
+    word_aligned: bool,
+    with_words: bool = False,
+) -> Iterator[tuple[_Frame, Integers]]:
+    """The frame and the table of each text, all tokenised together."""
+    backend = tokenizer.backend_tokenizer
+    # What a call of the tokenizer sets too. The call itself takes half as much time again, for lists of all it knows.
+    if backend.truncation is not None:
+        backend.no_truncation()
+    if backend.padding is not None:
+        backend.no_padding()
+    backend.encode_special_tokens = tokenizer.split_special_tokens
+    encodings: list[Encoding] = backend.encode_batch([_encodable(text) for text, _ in texts])
+    lengths = [len(encoding) for encoding in encodings]
+    table = np.zeros((6, sum(lengths)), dtype=np.int64)
+    table[_ID] = _flat((encoding.ids for encoding in encodings), sum(lengths))
+    pairs = chain.from_iterable(encoding.offsets for encoding in encodings)
+    offsets = _flat(pairs, 2 * sum(lengths)).reshape(-1, 2)
+    if with_words:
+        numbers = ((-1 if word is None else word for word in encoding.word_ids) for encoding in encodings)
+        table[_WORD] = _flat(numbers, sum(lengths))
+    longest = encodings[int(np.argmax(lengths))]
+    frame = _Frame(longest, tokenizer.model_input_names)
+    # All texts as one, a blank apart, since arrays of a few tokens cost as much as those of thousands.
+    kinds = character_kinds("\n".join(text for text, _ in texts))
+    begins = np.cumsum([0, *(len(text) + 1 for text, _ in texts[:-1])])
+    begin = np.repeat(begins, lengths)
+    offsets = tidy_offsets(kinds, offsets + begin[:, None])
+    mask = np.broadcast_to(offsets[:, 0] < offsets[:, 1], (2, len(offsets)))
+    if word_aligned:
+        bounds = np.tile(boundaries_of_kinds(kinds), (2, 1))
+        for (text, own), at in zip(texts, begins.tolist(), strict=True):
+            if own is not None:
+                bounds[:, at : at + len(text) + 1] = own
+        mask = mask & np.take_along_axis(bounds, offsets.T, axis=1)
+    table[[_START, _END]] = offsets.T - begin
+    table[[_BEGINS, _ENDS]] = mask
+    ends = np.cumsum(lengths).tolist()
+    return ((frame, table[:, end - length : end]) for length, end in zip(lengths, ends, strict=True))
+
+
+def _encodable(text: str) -> str:
+    """The text without lone surrogates, which tokenizers cannot take; what stands for them keeps every offset."""
+    return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
+
+
+def _flat(lists: Iterable[Iterable[int]], count: int) -> Integers:
+    """The `count` integers of many lists in one array `(count,)`."""
+    return np.fromiter(chain.from_iterable(lists), np.int64, count)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from ...modeling.token_windows import needs_no_blanks, word_boundaries
+from ...modeling.characters import needs_no_blanks, word_boundaries
 from ..readers.tags import join_tokens
 from ..report import OnProblem
 from ..schema import DataError, Entity, Example

@@ -1,0 +1,98 @@
+"""What characters are, and where, by them, words begin and end."""
+
+import sys
+import unicodedata
+from collections.abc import Iterable
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+# Code points, first and last, of scripts without blanks between words: Thai and Lao, Myanmar, Khmer, kana, Han.
+SCRIPTS_WITHOUT_BLANKS = (
+    (0x0E00, 0x0EFF),
+    (0x1000, 0x109F),
+    (0x1780, 0x17FF),
+    (0x3005, 0x3007),
+    (0x3040, 0x30FF),
+    (0x31F0, 0x31FF),
+    (0x3400, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0xFF66, 0xFF9F),
+    (0x1AFF0, 0x1B16F),
+    (0x20000, 0x3FFFF),
+)
+# Vowels and finals of Hangul that is not composed, which follow the first letter of their syllable.
+_HANGUL_LATER = ((0x1160, 0x11FF), (0xD7B0, 0xD7FF))
+
+# What a character can be; LETTER is what a word goes on from.
+BLANK, MARK, LETTER, JOINER = 1, 2, 4, 8
+_KNOWN = 16
+# What each code point is, filled in as characters are met.
+_kinds = np.zeros(sys.maxunicode + 1, dtype=np.uint8)
+
+
+def character_kinds(text: str) -> NDArray[np.uint8]:
+    """What each character of a text is: `(len(text),)`, the sum of those of `BLANK`, `MARK`, `LETTER`, `JOINER`."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    kinds = _kinds[codes]
+    if not kinds.all():
+        for code in set(codes[kinds == 0].tolist()):
+            _kinds[code] = _kind(chr(code))
+        kinds = _kinds[codes]
+    return kinds
+
+
+def word_boundaries(text: str, words: Iterable[tuple[int, int]] | None = None) -> NDArray[np.bool_]:
+    """Where spans of words may begin and end: bool `(len(text) + 1,)`, or `(2, len(text) + 1)` for given words.
+
+    Given words may have something other than blanks between them, so that where one ends no span may begin.
+
+    Args:
+        text (`str`): The text.
+        words (`Iterable[tuple[int, int]]`, *optional*):
+            Start and end of each word, in characters. Without them, a word goes on from a letter, digit, mark or
+            underscore to the next; ideographs, kana and other characters of scripts without blanks are words each,
+            with the marks that follow.
+    """
+    if words is None:
+        return boundaries_of_kinds(character_kinds(text))
+    bounds = np.zeros((2, len(text) + 1), dtype=bool)
+    for row, edges in zip(bounds, zip(*words, strict=True), strict=False):
+        row[list(edges)] = True
+    return bounds
+
+
+def boundaries_of_kinds(kinds: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """[`word_boundaries`] of a text of characters `(n,)` of these kinds: `(n + 1,)`."""
+    letter, mark = kinds & LETTER != 0, kinds & MARK != 0
+    in_word = letter
+    if mark.any():
+        # A mark is what it stands on.
+        base = np.maximum.accumulate(np.where(mark, -1, np.arange(len(kinds))))
+        in_word = np.append(letter, False)[base]
+    joiner = kinds & JOINER != 0
+    if joiner.any():
+        # Joiners stand between letters of one word in Persian and the scripts of India.
+        in_word[1:-1] |= joiner[1:-1] & in_word[:-2] & letter[2:]
+    boundaries = np.ones(len(kinds) + 1, dtype=bool)
+    boundaries[1:-1] = ~((in_word[:-1] & in_word[1:]) | (mark[1:] & (kinds[:-1] & BLANK == 0)))
+    return boundaries
+
+
+@cache
+def needs_no_blanks(character: str) -> bool:
+    """Whether a character is of a script without blanks between words."""
+    return _is_among(character, SCRIPTS_WITHOUT_BLANKS)
+
+
+def _kind(character: str) -> int:
+    letter = (character.isalnum() or character == "_") and not needs_no_blanks(character)
+    mark = unicodedata.category(character).startswith("M") or _is_among(character, _HANGUL_LATER)
+    kinds = {BLANK: character.isspace(), MARK: mark, LETTER: letter, JOINER: character in "\u200c\u200d"}
+    return _KNOWN | sum(kind for kind, is_such in kinds.items() if is_such)
+
+
+def _is_among(character: str, ranges: Iterable[tuple[int, int]]) -> bool:
+    return any(first <= ord(character) <= last for first, last in ranges)
