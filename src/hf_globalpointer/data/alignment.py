@@ -1,28 +1,26 @@
 """From entities in characters to labels in tokens, with an account of what could not be aligned."""
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import gc
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import compress
-from typing import Any, Literal, TypeVar, get_args
+from itertools import chain, compress, islice
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from ..modeling.characters import word_boundaries
-from ..modeling.token_windows import Integers, TokenWindow, max_tokens, token_windows
+from ..modeling.token_windows import Integers, TokenWindow, max_tokens, windows_of_texts
 from .schema import DataError, Entity, Example
 
 
 OnUnaligned = Literal["drop", "expand", "error"]
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
-# Examples that are tokenised in one call: enough for arrays to pay, and so few that most of what is made on the way is
-# gone before the garbage collector takes it for something that stays.
-_EXAMPLES_AT_ONCE = 100
+# Examples that are aligned at once: enough for arrays to pay.
+_EXAMPLES_AT_ONCE = 200
 _NO_KEY = np.iinfo(np.int64).max
 _NO_TOKEN = "begins or ends where no token does"
 _IN_WORD = "begins or ends inside a word"
@@ -153,27 +151,29 @@ def encode_examples(
         return features, report
     max_length = max_tokens(tokenizer) if max_length is None else max_length
 
-    def tokenise(some: list[Example]) -> list[TokenWindow]:
-        return token_windows(tokenizer, [example.text for example in some], max_length, stride, word_aligned)
-
-    batches = [examples[begin : begin + _EXAMPLES_AT_ONCE] for begin in range(0, len(examples), _EXAMPLES_AT_ONCE)]
-    for some, windows in zip(batches, _one_ahead(tokenise, batches), strict=True):
-        labels = _align(some, windows, label2id, on_unaligned, report, word_aligned)
-        for window, rows in zip(windows, labels, strict=True):
-            inputs = {name: values.tolist() for name, values in window.inputs.items()}
-            features.append({**inputs, "span_token_mask": window.span_token_mask.tolist(), "labels": rows})
+    texts = [example.text for example in examples]
+    of_texts = windows_of_texts(tokenizer, texts, max_length, stride, word_aligned)
+    with _uncollected():
+        for begin in range(0, len(examples), _EXAMPLES_AT_ONCE):
+            some = examples[begin : begin + _EXAMPLES_AT_ONCE]
+            windows = list(islice(of_texts, len(some)))
+            labels = _align(some, windows, label2id, on_unaligned, report, word_aligned)
+            for window, rows in zip(chain.from_iterable(windows), labels, strict=True):
+                inputs = {name: values.tolist() for name, values in window.inputs.items()}
+                features.append({**inputs, "span_token_mask": window.span_token_mask.tolist(), "labels": rows})
     return features, report
 
 
-def _one_ahead(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-    """Map in a thread of its own, an item ahead of what is taken: tokenizers work without the interpreter's lock."""
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        waiting: deque[Future[_Result]] = deque()
-        for item in items:
-            waiting.append(thread.submit(function, item))
-            if len(waiting) > 1:
-                yield waiting.popleft().result()
-        yield from (future.result() for future in waiting)
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Pause the garbage collector, which would look through all features again and again; none of them is garbage."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 # An entity in a batch of texts: sample, start, end, label. Plain tuples are quick to make, hash and compare.
@@ -182,15 +182,15 @@ _Span = tuple[int, int, int, str]
 
 def _align(
     examples: Sequence[Example],
-    windows: Sequence[TokenWindow],
+    windows: Sequence[Sequence[TokenWindow]],
     label2id: dict[str, int],
     on_unaligned: OnUnaligned,
     report: AlignmentReport,
     word_aligned: bool,
 ) -> list[list[list[int]]]:
-    """The label rows of each window; what aligns with none goes into the report."""
-    labels: list[list[list[int]]] = [[] for _ in windows]
-    spans = [span for sample, example in enumerate(examples) for span in _spans(sample, example, label2id)]
+    """The label rows of each window of each example; what aligns with none goes into the report."""
+    labels: list[list[list[int]]] = [[] for of_example in windows for _ in of_example]
+    spans = _spans(examples, label2id)
     if not spans:
         return labels
     finder = _TokenFinder(windows, max(len(example.text) for example in examples))
@@ -229,13 +229,19 @@ def _align(
     return labels
 
 
-def _spans(sample: int, example: Example, label2id: dict[str, int]) -> list[_Span]:
-    """The distinct entities of an example, in order."""
-    spans = sorted({(sample, entity.start, entity.end, entity.label) for entity in example.entities})
-    for *_, label in spans:
+def _spans(examples: Sequence[Example], label2id: dict[str, int]) -> list[_Span]:
+    """The distinct entities of the examples, in order."""
+    spans = sorted(
+        {
+            (sample, entity.start, entity.end, entity.label)
+            for sample, example in enumerate(examples)
+            for entity in example.entities
+        }
+    )
+    for sample, *_, label in spans:
         if label not in label2id:
             raise DataError(
-                f"{example.name}: label {label!r} is none of the model's labels "
+                f"{examples[sample].name}: label {label!r} is none of the model's labels "
                 f"({', '.join(label2id)}); correct it, or train with examples of it."
             )
     return spans
@@ -247,22 +253,22 @@ class _TokenFinder:
     One character may be several tokens, all with its offsets: a span takes them all in, from the first to the last.
 
     Args:
-        windows (`Sequence[TokenWindow]`): The windows of a batch of texts, in order.
+        windows (`Sequence[Sequence[TokenWindow]]`): The windows of each text of a batch.
         longest (`int`): The characters of the longest text.
     """
 
-    def __init__(self, windows: Sequence[TokenWindow], longest: int) -> None:
+    def __init__(self, windows: Sequence[Sequence[TokenWindow]], longest: int) -> None:
         # The windows of sample s are those from number [s] to number [s + 1].
-        samples = [window.sample for window in windows]
-        self._windows = np.searchsorted(samples, np.arange(samples[-1] + 2))
-        lengths = [len(window.offsets) for window in windows]
+        self._windows = np.cumsum([0, *map(len, windows)])
+        all_windows = list(chain.from_iterable(windows))
+        lengths = [len(window.offsets) for window in all_windows]
         self._begin = np.cumsum([0, *lengths])
-        self._offsets = np.concatenate([window.offsets for window in windows])
-        masks = np.concatenate([window.span_token_mask for window in windows], axis=-1) == 1
+        self._offsets = np.concatenate([window.offsets for window in all_windows])
+        masks = np.concatenate([window.span_token_mask for window in all_windows], axis=-1) == 1
         self._may_begin, self._may_end = np.broadcast_to(masks, (2, len(self._offsets)))
         # Window and character in one number; a stable sort leaves the tokens of one character in their order.
         self._width = longest + 1
-        keys = np.repeat(np.arange(len(windows)) * self._width, lengths)[:, None] + self._offsets
+        keys = np.repeat(np.arange(len(all_windows)) * self._width, lengths)[:, None] + self._offsets
         self._starting, self._ending = (mask.nonzero()[0] for mask in (self._may_begin, self._may_end))
         self._starting = self._starting[keys[self._starting, 0].argsort(kind="stable")]
         self._ending = self._ending[keys[self._ending, 1].argsort(kind="stable")]

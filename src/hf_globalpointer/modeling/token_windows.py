@@ -1,10 +1,12 @@
 """Text to token windows that fit an encoder, with the character span of every token."""
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, groupby, islice, repeat
-from typing import TypeVar
+from threading import Event
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +18,20 @@ from .characters import BLANK, MARK, boundaries_of_kinds, character_kinds, word_
 
 Integers = NDArray[np.int64]
 _Bounds = NDArray[np.bool_]
-_Other = TypeVar("_Other")
+# A text, and where spans of its words may begin and end, `(2, len(text) + 1)`, if words are given.
+_Text = tuple[str, _Bounds | None]
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 # Tokenizers without a limit say so with a huge number.
 _NO_LIMIT = 1_000_000
 # Tokenizers take about a kilobyte a token while they work. So they get texts of this many characters at once, and long
 # ones in pieces, of which neighbours share some characters.
-_AT_ONCE, _PIECE, _SHARED = 32_768, 16_384, 2_048
-# Tokens are the columns of a table, whose rows are these: id, start and end in characters, whether a span may begin and
-# end with it, and a number that differs from the next one's where the tokenizer sees two words.
-_ID, _START, _END, _BEGINS, _ENDS, _WORD = range(6)
+_AT_ONCE, _PIECE, _SHARED = 65_536, 8_192, 1_024
+# Tokens are the columns of a table, whose rows are these: id, type, start and end in characters, whether a span may
+# begin with it, whether one may end with it, and a number that changes where the tokenizer sees another word.
+_ID, _TYPE, _START, _END, _BEGINS, _ENDS, _WORD = range(7)
 
 
-@dataclass(frozen=True, slots=True)
-class TokenWindow:
+class TokenWindow(NamedTuple):
     """A stretch of one text as an encoder sees it.
 
     Args:
@@ -69,11 +71,28 @@ def token_windows(
     word_aligned: bool = False,
     words: Sequence[Sequence[tuple[int, int]] | None] | None = None,
 ) -> list[TokenWindow]:
+    """Tokenise texts into windows, see [`windows_of_texts`].
+
+    Returns:
+        `list[TokenWindow]`: The windows of the first text in order, then those of the second, and so on; at least one
+        for each text.
+    """
+    return list(chain.from_iterable(windows_of_texts(tokenizer, texts, max_length, stride, word_aligned, words)))
+
+
+def windows_of_texts(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    max_length: int,
+    stride: int | None = None,
+    word_aligned: bool = False,
+    words: Sequence[Sequence[tuple[int, int]] | None] | None = None,
+) -> Iterator[list[TokenWindow]]:
     """Tokenise texts into windows of at most `max_length` tokens; what does not fit goes on in the next window.
 
-    The tokens are those of the whole text, however long it is, and the memory for making them is the same: a long text
-    is tokenised in pieces that overlap, which are joined between two words on which both agree. Where they do not
-    agree, as where there are no words in a thousand characters, it is tokenised whole.
+    The tokens are those of the whole text, however long it is, but they take no more memory to make: a long text is
+    tokenised in pieces that overlap, which are joined between two words on which both agree. Where they do not agree,
+    as where there are no words in hundreds of characters, longer pieces are made, in the end the whole text.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): A fast tokenizer.
@@ -84,9 +103,8 @@ def token_windows(
         words (`Sequence`, *optional*):
             For each text, start and end of its words, or None for those of [`word_boundaries`].
 
-    Returns:
-        `list[TokenWindow]`: The windows of the first text in order, then those of the second, and so on; at least one
-        for each text.
+    Yields:
+        `list[TokenWindow]`: The windows of each text, one at least.
 
     Raises:
         ValueError: If the tokenizer is not a fast one, or special tokens or the stride leave no room in a window.
@@ -99,17 +117,27 @@ def token_windows(
     stride = min(max_length // 4, room - 1) if stride is None else stride
     if not 0 <= stride < room:
         raise ValueError(f"`stride` must be in 0..{room - 1} for windows of {max_length} tokens, got {stride}.")
-    bounds: list[_Bounds | None] | None = None
-    if word_aligned:
-        given = [None] * len(texts) if words is None else words
-        pairs = zip(texts, given, strict=True)
-        bounds = [None if some is None else word_boundaries(text, some) for text, some in pairs]
+    bounds: Iterator[_Bounds | None] = repeat(None, len(texts))
+    if word_aligned and words is not None:
+        bounds = map(_bounds_of, texts, words)
     mask = slice(_BEGINS, _ENDS + 1) if word_aligned else _BEGINS
-    return [
-        TokenWindow(sample, frame.inputs(part[_ID]), part[_START : _END + 1].T, part[mask])
-        for sample, (frame, tokens) in enumerate(_tokenised(tokenizer, texts, bounds))
-        for part in frame.windows(tokens, room, stride)
-    ]
+    names = tokenizer.model_input_names
+    attended = np.ones(max_length, dtype=np.int64)
+    for sample, (frame, tokens) in enumerate(_tokenised(tokenizer, zip(texts, bounds, strict=True), word_aligned)):
+        windows = []
+        for part in frame.windows(tokens, room, stride):
+            inputs = {"input_ids": part[_ID]}
+            if "token_type_ids" in names:
+                inputs["token_type_ids"] = part[_TYPE]
+            if "attention_mask" in names:
+                inputs["attention_mask"] = attended[: part.shape[1]]
+            windows.append(TokenWindow(sample, inputs, part[_START : _END + 1].T, part[mask]))
+        yield windows
+
+
+def _bounds_of(text: str, words: Sequence[tuple[int, int]] | None) -> _Bounds | None:
+    """Where spans may begin and end `(2, len(text) + 1)`, if words are given."""
+    return None if words is None else word_boundaries(text, words)
 
 
 def tidy_offsets(kinds: NDArray[np.uint8], offsets: Integers) -> Integers:
@@ -144,93 +172,52 @@ def _first_from(position: Integers, wanted: NDArray[np.bool_]) -> Integers:
     return np.minimum.accumulate(np.where(wanted, position, len(position))[::-1])[::-1]
 
 
-class _Frame:
-    """The special tokens that a tokenizer puts around the others, and the inputs that only the number of tokens decides.
+class _Frame(NamedTuple):
+    """How many special tokens a tokenizer puts before those of a text, and how many after."""
 
-    Args:
-        encoding (`Encoding`): A text as the tokenizer encodes it, with tokens of its own if any text at hand has some.
-        names (`Sequence[str]`): The inputs that the encoder takes.
-    """
-
-    def __init__(self, encoding: Encoding, names: Sequence[str]) -> None:
-        special, types = encoding.special_tokens_mask, encoding.type_ids
-        self._before = [*special, 0].index(0)
-        self._after = sum(special[self._before :])
-        self._types = [types[: self._before], types[self._before :][:1], types[len(types) - self._after :]]
-        self._names = names
-        self._inputs: dict[int, dict[str, Integers]] = {}
-
-    def inputs(self, ids: Integers) -> dict[str, Integers]:
-        """What an encoder takes for tokens `(n,)`, special ones included."""
-        count = len(ids)
-        if count not in self._inputs:
-            before, each, after = self._types
-            types = [*before, *each * (count - self._before - self._after), *after]
-            inputs = {"token_type_ids": np.array(types, dtype=np.int64), "attention_mask": np.ones(count, np.int64)}
-            self._inputs[count] = {name: values for name, values in inputs.items() if name in self._names}
-        return {"input_ids": ids, **self._inputs[count]}
+    before: int
+    after: int
 
     def inner(self, tokens: Integers) -> Integers:
-        """The tokens without the special ones."""
-        return tokens[:, self._before : tokens.shape[1] - self._after]
+        """The table without the special tokens."""
+        return tokens[:, self.before : tokens.shape[1] - self.after]
 
     def around(self, tokens: Integers, inner: Integers) -> Integers:
         """The special tokens of a table around other tokens."""
-        return np.concatenate([tokens[:, : self._before], inner, tokens[:, tokens.shape[1] - self._after :]], axis=1)
+        return np.concatenate([tokens[:, : self.before], inner, tokens[:, tokens.shape[1] - self.after :]], axis=1)
 
     def windows(self, tokens: Integers, room: int, stride: int) -> list[Integers]:
         """Tables of at most `room` tokens beside the special ones, of which neighbours share `stride`."""
-        inner = self.inner(tokens)
-        count = inner.shape[1]
-        if count <= room:
+        if tokens.shape[1] <= room + sum(self):
             return [tokens]
-        begins = range(0, count - stride, room - stride)
+        inner = self.inner(tokens)
+        begins = range(0, inner.shape[1] - stride, room - stride)
         return [self.around(tokens, inner[:, begin : begin + room]) for begin in begins]
 
 
 def _tokenised(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], bounds: Sequence[_Bounds | None] | None
+    tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text], word_aligned: bool
 ) -> Iterator[tuple[_Frame, Integers]]:
     """The table of each text's tokens, special ones included, and the frame of these."""
-    of_texts: Iterable[_Bounds | None] = repeat(None) if bounds is None else bounds
-    word_aligned = bounds is not None
-    for is_long, group in groupby(zip(texts, of_texts, strict=False), key=lambda pair: len(pair[0]) > _PIECE):
+    for is_long, group in groupby(texts, key=lambda text: len(text[0]) > _PIECE):
         if is_long:
-            yield from (_long(tokenizer, text, word_aligned, own) for text, own in group)
+            yield from (_long(tokenizer, text, word_aligned) for text in group)
         else:
-            for some in _a_few(group):
-                yield from _tables(tokenizer, some, word_aligned)
+            yield from _tables(tokenizer, group, word_aligned)
 
 
-def _a_few(texts: Iterable[tuple[str, _Other]]) -> Iterator[list[tuple[str, _Other]]]:
-    """Neighbouring texts, each with something else, in lists of `_AT_ONCE` characters at most, or of one text."""
-    some: list[tuple[str, _Other]] = []
-    characters = 0
-    for text, other in texts:
-        characters += len(text)
-        if some and characters > _AT_ONCE:
-            yield some
-            some, characters = [], len(text)
-        some.append((text, other))
-    if some:
-        yield some
-
-
-def _long(
-    tokenizer: PreTrainedTokenizerBase, text: str, word_aligned: bool, bounds: _Bounds | None
-) -> tuple[_Frame, Integers]:
+def _long(tokenizer: PreTrainedTokenizerBase, text: _Text, word_aligned: bool) -> tuple[_Frame, Integers]:
     """The frame and the table of one text, from pieces of it; where these do not agree, from longer ones."""
+    characters, bounds = text
     piece, shared = _PIECE, _SHARED
     while True:
-        begins = range(0, max(1, len(text) - shared), piece - shared)
+        begins = range(0, max(1, len(characters) - shared), piece - shared)
         pieces = (
-            (text[begin : begin + piece], None if bounds is None else bounds[:, begin : begin + piece + 1])
+            (characters[begin : begin + piece], None if bounds is None else bounds[:, begin : begin + piece + 1])
             for begin in begins
         )
-        tables = [each for some in _a_few(pieces) for each in _tables(tokenizer, some, word_aligned, with_words=True)]
+        tables = list(_tables(tokenizer, pieces, word_aligned, with_words=True))
         frame, whole = tables[0]
-        if len(tables) == 1:
-            return frame, whole
         for begin, (_, table) in zip(begins, tables, strict=True):
             table[_START : _END + 1] += begin
         inner = _joined([own.inner(table) for own, table in tables], begins, shared)
@@ -271,46 +258,87 @@ def _seam(left: Integers, right: Integers, begin: int, end: int) -> tuple[int, i
 
 
 def _tables(
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[tuple[str, _Bounds | None]],
-    word_aligned: bool,
-    with_words: bool = False,
+    tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text], word_aligned: bool, with_words: bool = False
 ) -> Iterator[tuple[_Frame, Integers]]:
-    """The frame and the table of each text, all tokenised together."""
+    """The frame and the table of each text."""
+    for some, encodings in _encoded(tokenizer, texts):
+        lengths = [len(encoding) for encoding in encodings]
+        ends = np.cumsum(lengths)
+        table = np.zeros((7, sum(lengths)), dtype=np.int64)
+        table[_ID] = _flat((encoding.ids for encoding in encodings), sum(lengths))
+        offsets = _flat((chain.from_iterable(encoding.offsets) for encoding in encodings), 2 * sum(lengths))
+        # What stands around the tokens of a text, seen on one that has some.
+        longest = encodings[lengths.index(max(lengths))]
+        special, types = longest.special_tokens_mask, longest.type_ids
+        before = [*special, 0].index(0)
+        frame = _Frame(before, sum(special[before:]))
+        table[_TYPE] = (types[before:] or [0])[0]
+        for index in range(before):
+            table[_TYPE, ends - lengths + index] = types[index]
+        for index in range(1, frame.after + 1):
+            table[_TYPE, ends - index] = types[-index]
+        if with_words:
+            numbers = ((-1 if word is None else word for word in encoding.word_ids) for encoding in encodings)
+            table[_WORD] = _flat(numbers, sum(lengths))
+        del encodings
+        # All texts as one, a blank apart, since arrays of a few tokens cost as much as those of thousands.
+        kinds = character_kinds("\n".join(text for text, _ in some))
+        begins = np.cumsum([0, *(len(text) + 1 for text, _ in some[:-1])])
+        begin = np.repeat(begins, lengths)
+        offsets = tidy_offsets(kinds, offsets.reshape(-1, 2) + begin[:, None])
+        mask = np.broadcast_to(offsets[:, 0] < offsets[:, 1], (2, len(offsets)))
+        if word_aligned:
+            bounds = np.tile(boundaries_of_kinds(kinds), (2, 1))
+            for (text, own), at in zip(some, begins.tolist(), strict=True):
+                if own is not None:
+                    bounds[:, at : at + len(text) + 1] = own
+            mask = mask & np.take_along_axis(bounds, offsets.T, axis=1)
+        table[[_START, _END]] = offsets.T - begin
+        table[[_BEGINS, _ENDS]] = mask
+        yield from ((frame, table[:, end - length : end]) for length, end in zip(lengths, ends.tolist(), strict=True))
+
+
+def _encoded(
+    tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text]
+) -> Iterator[tuple[list[_Text], list[Encoding]]]:
+    """Neighbouring texts with their encodings, while those of the next ones are made in a thread of its own."""
     backend = tokenizer.backend_tokenizer
-    # What a call of the tokenizer sets too. The call itself takes half as much time again, for lists of all it knows.
-    if backend.truncation is not None:
-        backend.no_truncation()
-    if backend.padding is not None:
-        backend.no_padding()
-    backend.encode_special_tokens = tokenizer.split_special_tokens
-    encodings: list[Encoding] = backend.encode_batch([_encodable(text) for text, _ in texts])
-    lengths = [len(encoding) for encoding in encodings]
-    table = np.zeros((6, sum(lengths)), dtype=np.int64)
-    table[_ID] = _flat((encoding.ids for encoding in encodings), sum(lengths))
-    pairs = chain.from_iterable(encoding.offsets for encoding in encodings)
-    offsets = _flat(pairs, 2 * sum(lengths)).reshape(-1, 2)
-    if with_words:
-        numbers = ((-1 if word is None else word for word in encoding.word_ids) for encoding in encodings)
-        table[_WORD] = _flat(numbers, sum(lengths))
-    longest = encodings[int(np.argmax(lengths))]
-    frame = _Frame(longest, tokenizer.model_input_names)
-    # All texts as one, a blank apart, since arrays of a few tokens cost as much as those of thousands.
-    kinds = character_kinds("\n".join(text for text, _ in texts))
-    begins = np.cumsum([0, *(len(text) + 1 for text, _ in texts[:-1])])
-    begin = np.repeat(begins, lengths)
-    offsets = tidy_offsets(kinds, offsets + begin[:, None])
-    mask = np.broadcast_to(offsets[:, 0] < offsets[:, 1], (2, len(offsets)))
-    if word_aligned:
-        bounds = np.tile(boundaries_of_kinds(kinds), (2, 1))
-        for (text, own), at in zip(texts, begins.tolist(), strict=True):
-            if own is not None:
-                bounds[:, at : at + len(text) + 1] = own
-        mask = mask & np.take_along_axis(bounds, offsets.T, axis=1)
-    table[[_START, _END]] = offsets.T - begin
-    table[[_BEGINS, _ENDS]] = mask
-    ends = np.cumsum(lengths).tolist()
-    return ((frame, table[:, end - length : end]) for length, end in zip(lengths, ends, strict=True))
+
+    def encode(some: list[_Text], started: Event) -> tuple[list[_Text], list[Encoding]]:
+        started.set()
+        # What a call of the tokenizer sets too; the call itself takes half as much time again.
+        if backend.truncation is not None:
+            backend.no_truncation()
+        if backend.padding is not None:
+            backend.no_padding()
+        backend.encode_special_tokens = tokenizer.split_special_tokens
+        return some, backend.encode_batch([_encodable(text) for text, _ in some])
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        waiting: deque[Future[tuple[list[_Text], list[Encoding]]]] = deque()
+        for some in _a_few(texts):
+            started = Event()
+            waiting.append(thread.submit(encode, some, started))
+            # Once at work, the tokenizer needs no lock of the interpreter; until then, it would wait long for it.
+            started.wait()
+            if len(waiting) > 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _a_few(texts: Iterable[_Text]) -> Iterator[list[_Text]]:
+    """Neighbouring texts in lists of `_AT_ONCE` characters at most, or of one text."""
+    some: list[_Text] = []
+    characters = 0
+    for text in texts:
+        characters += len(text[0])
+        if some and characters > _AT_ONCE:
+            yield some
+            some, characters = [], len(text[0])
+        some.append(text)
+    if some:
+        yield some
 
 
 def _encodable(text: str) -> str:
