@@ -297,12 +297,12 @@ def _document(one: Any, is_split_into_words: bool, delimiter: str) -> Document:
     return Document(delimiter.join(one), words)
 
 
-def _padded(rows: Sequence[NDArray[np.int64]], length: int, fill: int = 0) -> Tensor:
+def _padded(rows: Sequence[NDArray[np.int32]], length: int, fill: int = 0) -> Tensor:
     """Arrays `(..., n)` of different `n` in one tensor `(len(rows), ..., length)`.
 
     They are padded on the right, which leaves the positions of all tokens as they are for a text alone.
     """
-    padded = np.full((len(rows), *rows[0].shape[:-1], length), fill)
+    padded = np.full((len(rows), *rows[0].shape[:-1], length), fill, dtype=np.int64)
     for place, row in zip(padded, rows, strict=True):
         place[..., : row.shape[-1]] = row
     return torch.from_numpy(padded)

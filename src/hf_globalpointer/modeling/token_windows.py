@@ -24,10 +24,11 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 # Tokenizers without a limit say so with a huge number.
 _NO_LIMIT = 1_000_000
 # Tokenizers take about a kilobyte a token while they work. So they get texts of this many characters at once, and long
-# ones in pieces, of which neighbours share some characters.
+# ones in pieces, two at once, of which neighbours share some characters.
 _AT_ONCE, _PIECE, _SHARED = 65_536, 8_192, 1_024
 # Tokens are the columns of a table, whose rows are these: id, type, start and end in characters, whether a span may
 # begin with it, whether one may end with it, and a number that changes where the tokenizer sees another word.
+_Tokens = NDArray[np.int32]
 _ID, _TYPE, _START, _END, _BEGINS, _ENDS, _WORD = range(7)
 
 
@@ -44,9 +45,9 @@ class TokenWindow(NamedTuple):
     """
 
     sample: int
-    inputs: dict[str, Integers]
-    offsets: Integers
-    span_token_mask: Integers
+    inputs: dict[str, NDArray[np.int32]]
+    offsets: NDArray[np.int32]
+    span_token_mask: NDArray[np.int32]
 
 
 def max_tokens(tokenizer: PreTrainedTokenizerBase, max_positions: int | None = None) -> int:
@@ -122,7 +123,7 @@ def windows_of_texts(
         bounds = map(_bounds_of, texts, words)
     mask = slice(_BEGINS, _ENDS + 1) if word_aligned else _BEGINS
     names = tokenizer.model_input_names
-    attended = np.ones(max_length, dtype=np.int64)
+    attended = np.ones(max_length, dtype=np.int32)
     for sample, (frame, tokens) in enumerate(_tokenised(tokenizer, zip(texts, bounds, strict=True), word_aligned)):
         windows = []
         for part in frame.windows(tokens, room, stride):
@@ -178,15 +179,15 @@ class _Frame(NamedTuple):
     before: int
     after: int
 
-    def inner(self, tokens: Integers) -> Integers:
+    def inner(self, tokens: _Tokens) -> _Tokens:
         """The table without the special tokens."""
         return tokens[:, self.before : tokens.shape[1] - self.after]
 
-    def around(self, tokens: Integers, inner: Integers) -> Integers:
+    def around(self, tokens: _Tokens, inner: _Tokens) -> _Tokens:
         """The special tokens of a table around other tokens."""
         return np.concatenate([tokens[:, : self.before], inner, tokens[:, tokens.shape[1] - self.after :]], axis=1)
 
-    def windows(self, tokens: Integers, room: int, stride: int) -> list[Integers]:
+    def windows(self, tokens: _Tokens, room: int, stride: int) -> list[_Tokens]:
         """Tables of at most `room` tokens beside the special ones, of which neighbours share `stride`."""
         if tokens.shape[1] <= room + sum(self):
             return [tokens]
@@ -197,7 +198,7 @@ class _Frame(NamedTuple):
 
 def _tokenised(
     tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text], word_aligned: bool
-) -> Iterator[tuple[_Frame, Integers]]:
+) -> Iterator[tuple[_Frame, _Tokens]]:
     """The table of each text's tokens, special ones included, and the frame of these."""
     for is_long, group in groupby(texts, key=lambda text: len(text[0]) > _PIECE):
         if is_long:
@@ -206,7 +207,7 @@ def _tokenised(
             yield from _tables(tokenizer, group, word_aligned)
 
 
-def _long(tokenizer: PreTrainedTokenizerBase, text: _Text, word_aligned: bool) -> tuple[_Frame, Integers]:
+def _long(tokenizer: PreTrainedTokenizerBase, text: _Text, word_aligned: bool) -> tuple[_Frame, _Tokens]:
     """The frame and the table of one text, from pieces of it; where these do not agree, from longer ones."""
     characters, bounds = text
     piece, shared = _PIECE, _SHARED
@@ -216,17 +217,16 @@ def _long(tokenizer: PreTrainedTokenizerBase, text: _Text, word_aligned: bool) -
             (characters[begin : begin + piece], None if bounds is None else bounds[:, begin : begin + piece + 1])
             for begin in begins
         )
-        tables = list(_tables(tokenizer, pieces, word_aligned, with_words=True))
-        frame, whole = tables[0]
-        for begin, (_, table) in zip(begins, tables, strict=True):
-            table[_START : _END + 1] += begin
-        inner = _joined([own.inner(table) for own, table in tables], begins, shared)
-        if inner is not None:
-            return frame, frame.around(whole, inner)
+        tables = list(_tables(tokenizer, pieces, word_aligned, are_pieces=True))
+        for begin, (frame, table) in zip(begins, tables, strict=True):
+            frame.inner(table)[_START : _END + 1] += begin
+        tokens = _joined([table for _, table in tables], begins, shared)
+        if tokens is not None:
+            return tables[0][0], tokens
         piece, shared = 2 * piece, 2 * shared
 
 
-def _joined(pieces: Sequence[Integers], begins: Iterable[int], shared: int) -> Integers | None:
+def _joined(pieces: Sequence[_Tokens], begins: Iterable[int], shared: int) -> _Tokens | None:
     """The tokens of a text from those of its pieces, which begin there; None where neighbours do not agree."""
     parts = []
     tokens, first = pieces[0], 0
@@ -240,7 +240,7 @@ def _joined(pieces: Sequence[Integers], begins: Iterable[int], shared: int) -> I
     return np.concatenate([*parts, tokens[:, first:]], axis=1)
 
 
-def _seam(left: Integers, right: Integers, begin: int, end: int) -> tuple[int, int] | None:
+def _seam(left: _Tokens, right: _Tokens, begin: int, end: int) -> tuple[int, int] | None:
     """Where one table may end and the other go on: between two words amid the same tokens in these characters."""
     a, b = (((table[_START] < end) & (table[_END] > begin)).nonzero()[0] for table in (left, right))
     if not a.size or not b.size:
@@ -258,13 +258,13 @@ def _seam(left: Integers, right: Integers, begin: int, end: int) -> tuple[int, i
 
 
 def _tables(
-    tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text], word_aligned: bool, with_words: bool = False
-) -> Iterator[tuple[_Frame, Integers]]:
-    """The frame and the table of each text."""
-    for some, encodings in _encoded(tokenizer, texts):
+    tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text], word_aligned: bool, are_pieces: bool = False
+) -> Iterator[tuple[_Frame, _Tokens]]:
+    """The frame and the table of each text; the numbers of words only for pieces of texts."""
+    for some, encodings in _encoded(tokenizer, texts, 2 * _PIECE if are_pieces else _AT_ONCE):
         lengths = [len(encoding) for encoding in encodings]
         ends = np.cumsum(lengths)
-        table = np.zeros((7, sum(lengths)), dtype=np.int64)
+        table = np.zeros((7, sum(lengths)), dtype=np.int32)
         table[_ID] = _flat((encoding.ids for encoding in encodings), sum(lengths))
         offsets = _flat((chain.from_iterable(encoding.offsets) for encoding in encodings), 2 * sum(lengths))
         # What stands around the tokens of a text, seen on one that has some.
@@ -277,7 +277,7 @@ def _tables(
             table[_TYPE, ends - lengths + index] = types[index]
         for index in range(1, frame.after + 1):
             table[_TYPE, ends - index] = types[-index]
-        if with_words:
+        if are_pieces:
             numbers = ((-1 if word is None else word for word in encoding.word_ids) for encoding in encodings)
             table[_WORD] = _flat(numbers, sum(lengths))
         del encodings
@@ -299,7 +299,7 @@ def _tables(
 
 
 def _encoded(
-    tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text]
+    tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text], at_once: int
 ) -> Iterator[tuple[list[_Text], list[Encoding]]]:
     """Neighbouring texts with their encodings, while those of the next ones are made in a thread of its own."""
     backend = tokenizer.backend_tokenizer
@@ -316,7 +316,7 @@ def _encoded(
 
     with ThreadPoolExecutor(max_workers=1) as thread:
         waiting: deque[Future[tuple[list[_Text], list[Encoding]]]] = deque()
-        for some in _a_few(texts):
+        for some in _a_few(texts, at_once):
             started = Event()
             waiting.append(thread.submit(encode, some, started))
             # Once at work, the tokenizer needs no lock of the interpreter; until then, it would wait long for it.
@@ -327,13 +327,13 @@ def _encoded(
             yield waiting.popleft().result()
 
 
-def _a_few(texts: Iterable[_Text]) -> Iterator[list[_Text]]:
-    """Neighbouring texts in lists of `_AT_ONCE` characters at most, or of one text."""
+def _a_few(texts: Iterable[_Text], at_once: int) -> Iterator[list[_Text]]:
+    """Neighbouring texts in lists of so many characters at most, or of one text."""
     some: list[_Text] = []
     characters = 0
     for text in texts:
         characters += len(text[0])
-        if some and characters > _AT_ONCE:
+        if some and characters > at_once:
             yield some
             some, characters = [], len(text[0])
         some.append(text)
