@@ -20,7 +20,7 @@ from .schema import DataError, Entity, Example
 
 OnUnaligned = Literal["drop", "expand", "error"]
 # Examples that are aligned at once: enough for arrays to pay.
-_EXAMPLES_AT_ONCE = 200
+_EXAMPLES_AT_ONCE = 1000
 _NO_KEY = np.iinfo(np.int64).max
 _NO_TOKEN = "begins or ends where no token does"
 _IN_WORD = "begins or ends inside a word"
@@ -159,8 +159,10 @@ def encode_examples(
             windows = list(islice(of_texts, len(some)))
             labels = _align(some, windows, label2id, on_unaligned, report, word_aligned)
             for window, rows in zip(chain.from_iterable(windows), labels, strict=True):
-                inputs = {name: values.tolist() for name, values in window.inputs.items()}
-                features.append({**inputs, "span_token_mask": window.span_token_mask.tolist(), "labels": rows})
+                feature: dict[str, Any] = {name: values.tolist() for name, values in window.inputs.items()}
+                feature["span_token_mask"] = window.span_token_mask.tolist()
+                feature["labels"] = rows
+                features.append(feature)
     return features, report
 
 

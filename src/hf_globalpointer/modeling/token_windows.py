@@ -1,11 +1,8 @@
 """Text to token windows that fit an encoder, with the character span of every token."""
 
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, groupby, islice, repeat
-from threading import Event
 from typing import NamedTuple
 
 import numpy as np
@@ -25,11 +22,12 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_LIMIT = 1_000_000
 # Tokenizers take about a kilobyte a token while they work. So they get texts of this many characters at once, and long
 # ones in pieces, two at once, of which neighbours share some characters.
-_AT_ONCE, _PIECE, _SHARED = 65_536, 8_192, 1_024
-# Tokens are the columns of a table, whose rows are these: id, type, start and end in characters, whether a span may
-# begin with it, whether one may end with it, and a number that changes where the tokenizer sees another word.
+_AT_ONCE, _PIECE, _SHARED = 262_144, 8_192, 1_024
+# Tokens are the columns of a table, whose rows are these: id, type, one, start and end in characters, whether a span
+# may begin with it, whether one may end with it, and a number that changes where the tokenizer sees another word.
 _Tokens = NDArray[np.int32]
-_ID, _TYPE, _START, _END, _BEGINS, _ENDS, _WORD = range(7)
+_ID, _TYPE, _ONE, _START, _END, _BEGINS, _ENDS, _WORD = range(8)
+_INPUTS = {"input_ids": _ID, "token_type_ids": _TYPE, "attention_mask": _ONE}
 
 
 class TokenWindow(NamedTuple):
@@ -122,18 +120,15 @@ def windows_of_texts(
     if word_aligned and words is not None:
         bounds = map(_bounds_of, texts, words)
     mask = slice(_BEGINS, _ENDS + 1) if word_aligned else _BEGINS
-    names = tokenizer.model_input_names
-    attended = np.ones(max_length, dtype=np.int32)
+    names = {"input_ids", *tokenizer.model_input_names}
+    inputs = {name: row for name, row in _INPUTS.items() if name in names}
     for sample, (frame, tokens) in enumerate(_tokenised(tokenizer, zip(texts, bounds, strict=True), word_aligned)):
-        windows = []
-        for part in frame.windows(tokens, room, stride):
-            inputs = {"input_ids": part[_ID]}
-            if "token_type_ids" in names:
-                inputs["token_type_ids"] = part[_TYPE]
-            if "attention_mask" in names:
-                inputs["attention_mask"] = attended[: part.shape[1]]
-            windows.append(TokenWindow(sample, inputs, part[_START : _END + 1].T, part[mask]))
-        yield windows
+        yield [
+            TokenWindow(
+                sample, {name: part[row] for name, row in inputs.items()}, part[_START : _END + 1].T, part[mask]
+            )
+            for part in frame.windows(tokens, room, stride)
+        ]
 
 
 def _bounds_of(text: str, words: Sequence[tuple[int, int]] | None) -> _Bounds | None:
@@ -261,10 +256,18 @@ def _tables(
     tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text], word_aligned: bool, are_pieces: bool = False
 ) -> Iterator[tuple[_Frame, _Tokens]]:
     """The frame and the table of each text; the numbers of words only for pieces of texts."""
-    for some, encodings in _encoded(tokenizer, texts, 2 * _PIECE if are_pieces else _AT_ONCE):
+    backend = tokenizer.backend_tokenizer
+    # What a call of the tokenizer sets too; the call itself takes longer, for lists of all that it knows.
+    if backend.truncation is not None:
+        backend.no_truncation()
+    if backend.padding is not None:
+        backend.no_padding()
+    backend.encode_special_tokens = tokenizer.split_special_tokens
+    for some in _a_few(texts, 2 * _PIECE if are_pieces else _AT_ONCE):
+        encodings: list[Encoding] = backend.encode_batch([_encodable(text) for text, _ in some])
         lengths = [len(encoding) for encoding in encodings]
         ends = np.cumsum(lengths)
-        table = np.zeros((7, sum(lengths)), dtype=np.int32)
+        table = np.ones((8, sum(lengths)), dtype=np.int32)
         table[_ID] = _flat((encoding.ids for encoding in encodings), sum(lengths))
         offsets = _flat((chain.from_iterable(encoding.offsets) for encoding in encodings), 2 * sum(lengths))
         # What stands around the tokens of a text, seen on one that has some.
@@ -296,35 +299,6 @@ def _tables(
         table[[_START, _END]] = offsets.T - begin
         table[[_BEGINS, _ENDS]] = mask
         yield from ((frame, table[:, end - length : end]) for length, end in zip(lengths, ends.tolist(), strict=True))
-
-
-def _encoded(
-    tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text], at_once: int
-) -> Iterator[tuple[list[_Text], list[Encoding]]]:
-    """Neighbouring texts with their encodings, while those of the next ones are made in a thread of its own."""
-    backend = tokenizer.backend_tokenizer
-
-    def encode(some: list[_Text], started: Event) -> tuple[list[_Text], list[Encoding]]:
-        started.set()
-        # What a call of the tokenizer sets too; the call itself takes half as much time again.
-        if backend.truncation is not None:
-            backend.no_truncation()
-        if backend.padding is not None:
-            backend.no_padding()
-        backend.encode_special_tokens = tokenizer.split_special_tokens
-        return some, backend.encode_batch([_encodable(text) for text, _ in some])
-
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        waiting: deque[Future[tuple[list[_Text], list[Encoding]]]] = deque()
-        for some in _a_few(texts, at_once):
-            started = Event()
-            waiting.append(thread.submit(encode, some, started))
-            # Once at work, the tokenizer needs no lock of the interpreter; until then, it would wait long for it.
-            started.wait()
-            if len(waiting) > 1:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _a_few(texts: Iterable[_Text], at_once: int) -> Iterator[list[_Text]]:
