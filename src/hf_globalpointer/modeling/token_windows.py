@@ -256,15 +256,8 @@ def _tables(
     tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text], word_aligned: bool, are_pieces: bool = False
 ) -> Iterator[tuple[_Frame, _Tokens]]:
     """The frame and the table of each text; the numbers of words only for pieces of texts."""
-    backend = tokenizer.backend_tokenizer
-    # What a call of the tokenizer sets too; the call itself takes longer, for lists of all that it knows.
-    if backend.truncation is not None:
-        backend.no_truncation()
-    if backend.padding is not None:
-        backend.no_padding()
-    backend.encode_special_tokens = tokenizer.split_special_tokens
-    for some in _a_few(texts, 2 * _PIECE if are_pieces else _AT_ONCE):
-        encodings: list[Encoding] = backend.encode_batch([_encodable(text) for text, _ in some])
+    for some in _a_few(texts, 2 * (_PIECE + 1) if are_pieces else _AT_ONCE):
+        encodings = _encode(tokenizer, [_encodable(text) for text, _ in some])
         lengths = [len(encoding) for encoding in encodings]
         ends = np.cumsum(lengths)
         table = np.ones((8, sum(lengths)), dtype=np.int32)
@@ -301,16 +294,30 @@ def _tables(
         yield from ((frame, table[:, end - length : end]) for length, end in zip(lengths, ends.tolist(), strict=True))
 
 
+def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[Encoding]:
+    """Texts as a call of the tokenizer encodes them, which takes longer, for lists of all that it knows of a text."""
+    backend = tokenizer.backend_tokenizer
+    if backend.truncation is not None:
+        backend.no_truncation()
+    if backend.padding is not None:
+        backend.no_padding()
+    backend.encode_special_tokens = tokenizer.split_special_tokens
+    encodings: list[Encoding] = backend.encode_batch(texts)
+    return encodings
+
+
 def _a_few(texts: Iterable[_Text], at_once: int) -> Iterator[list[_Text]]:
-    """Neighbouring texts in lists of so many characters at most, or of one text."""
+    """Neighbouring texts in lists of so many characters at most, and one for each text, or of one text."""
     some: list[_Text] = []
     characters = 0
     for text in texts:
-        characters += len(text[0])
-        if some and characters > at_once:
+        # An empty text takes room too.
+        size = len(text[0]) + 1
+        if some and characters + size > at_once:
             yield some
-            some, characters = [], len(text[0])
+            some, characters = [], 0
         some.append(text)
+        characters += size
     if some:
         yield some
 
