@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import AutoTokenizer, EvalPrediction, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import EvalPrediction, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from hf_globalpointer.data import AlignmentReport, DataError, Entity, Example, encode_examples, read_examples
 from hf_globalpointer.metrics import ComputeSpanMetrics, score_predictions
@@ -22,29 +22,6 @@ IDS = {"person": 0, "place": 1}
 NO_TOKEN = "begins or ends where no token does"
 IN_WORD = "begins or ends inside a word"
 CUT = "is cut by every window"
-
-
-@pytest.fixture(scope="module")
-def wordpiece(minilm: str) -> PreTrainedTokenizerBase:
-    return AutoTokenizer.from_pretrained(minilm)
-
-
-@pytest.fixture(scope="module")
-def byte_level() -> PreTrainedTokenizerFast:
-    """Tokens of bytes and of a few whole words, whose offsets take in the blank before a word."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=["<pad>", "<s>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(["the cat sat near the other cat"] * 9, trainer)
-    tokenizer.post_processor = processors.RobertaProcessing(
-        ("</s>", 2), ("<s>", 1), trim_offsets=False, add_prefix_space=False
-    )
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>")
 
 
 def entity_of(text: str, words: str, label: str = "person") -> Entity:
@@ -590,21 +567,6 @@ def test_scores_on_expanded_labels_are_refused(wordpiece: PreTrainedTokenizerBas
     _, report = encode_examples(examples, wordpiece, IDS, 16, on_unaligned="expand")
     with pytest.raises(ValueError, match=r'too good; encode .* `on_unaligned="drop"`'):
         _ = report.unaligned_counts
-
-
-@pytest.fixture(scope="module")
-def unigram() -> PreTrainedTokenizerFast:
-    """Pieces of several characters, after a normalisation that makes one character several and several one."""
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizers.NFKC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=60, special_tokens=["<pad>", "<unk>"], unk_token="<unk>", show_progress=False
-    )
-    tokenizer.train_from_iterator(
-        ["the cat sat near the other cat", "a cab, a bat", "北京大学 北京", "1 a 2 b \u2044"] * 9, trainer
-    )
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>")
 
 
 def slow_reference(

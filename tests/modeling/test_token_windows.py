@@ -1,24 +1,147 @@
+import re
 import unicodedata
 from itertools import pairwise
+from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from conftest import any_text, make_char_tokenizer
+from hf_globalpointer.modeling import token_windows as module
 from hf_globalpointer.modeling.characters import character_kinds, word_boundaries
 from hf_globalpointer.modeling.token_windows import tidy_offsets, token_windows
 
 
 CHAR_TOKENIZER = make_char_tokenizer()
+TOKENIZERS = ["wordpiece", "byte_level", "unigram", "char_tokenizer", "ends"]
+# What tokenizers have ways of their own with.
+STRETCHES = [
+    *["the cat ", "sat near, ", "other ", "unknowable ", "1234567 ", "cats'", "a" * 30, "ab" * 20],
+    *[
+        "  ",
+        "\n\n",
+        " " * 30,
+        "北京大学",
+        "北京 ",
+        "e\u0301",
+        "\u0301",
+        "ﬁ",
+        "½",
+        "😀",
+        "\x00",
+        "\ud800",
+        "[SEP]",
+        "</s>",
+    ],
+]
+stretches = st.lists(st.sampled_from(STRETCHES), max_size=40).map("".join)
 
 
 @pytest.fixture(scope="module")
-def wordpiece(minilm: str) -> PreTrainedTokenizerBase:
-    return AutoTokenizer.from_pretrained(minilm)
+def ends() -> PreTrainedTokenizerBase:
+    """A tokenizer that puts its special tokens after the others, with token types of their own."""
+    tokenizer = make_char_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A:1 [SEP]:2 [CLS]:3", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    return tokenizer
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    texts=st.lists(stretches | any_text, min_size=1, max_size=4),
+    which=st.sampled_from(TOKENIZERS),
+    max_length=st.integers(6, 60),
+    data=st.data(),
+)
+def test_windows_are_those_of_the_tokenizer(
+    request: pytest.FixtureRequest, texts: list[str], which: str, max_length: int, data: st.DataObject
+) -> None:
+    tokenizer = request.getfixturevalue(which)
+    stride = data.draw(st.integers(0, max_length - 3))
+    windows = token_windows(tokenizer, texts, max_length, stride)
+    wanted = tokenizer(
+        [re.sub("[\ud800-\udfff]", "\ufffd", text) for text in texts],
+        max_length=max_length,
+        stride=stride,
+        truncation=True,
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+    )
+    samples = wanted.pop("overflow_to_sample_mapping")
+    pairs = wanted.pop("offset_mapping")
+    assert [window.sample for window in windows] == samples
+    assert {*wanted} == {*windows[0].inputs}
+    for name, rows in wanted.items():
+        assert [window.inputs[name].tolist() for window in windows] == rows, name
+    for window, sample, own in zip(windows, samples, pairs, strict=True):
+        # One window of many does not show which marks are covered elsewhere.
+        if samples.count(sample) == 1:
+            tidy = tidy_offsets(character_kinds(texts[sample]), np.array(own, dtype=np.int64).reshape(-1, 2))
+            assert window.offsets.tolist() == tidy.tolist()
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    text=stretches,
+    which=st.sampled_from(TOKENIZERS),
+    word_aligned=st.booleans(),
+    words=st.none() | st.just([(0, 3), (4, 7), (30, 50), (60, 64)]),
+    sizes=st.sampled_from([(60, 24), (40, 16), (100, 20)]),
+)
+def test_pieces_give_the_tokens_of_the_whole(
+    request: pytest.FixtureRequest,
+    text: str,
+    which: str,
+    word_aligned: bool,
+    words: list[tuple[int, int]] | None,
+    sizes: tuple[int, int],
+) -> None:
+    tokenizer = request.getfixturevalue(which)
+    options = (tokenizer, [text, text[::2]], 24, 5, word_aligned, [words if len(text) > 64 else None, None])
+    whole = token_windows(*options)
+    with patch.multiple(module, _PIECE=sizes[0], _SHARED=sizes[1]):
+        assert str(token_windows(*options)) == str(whole)
+
+
+@pytest.mark.parametrize("which", TOKENIZERS)
+def test_long_texts_are_tokenised_in_pieces(request: pytest.FixtureRequest, which: str) -> None:
+    tokenizer = request.getfixturevalue(which)
+    text = " ".join(f"the cat sat near the other cat, e\u0301 {number}." for number in range(2000))
+    with patch.object(module, "_encode", wraps=module._encode) as encode:
+        windows = token_windows(tokenizer, [text], 512)
+    sizes = [len(text) for call in encode.call_args_list for text in call.args[1]]
+    assert max(sizes) <= 8192
+    assert len(text) < sum(sizes) < 1.2 * len(text)
+    with patch.object(module, "_PIECE", len(text)):
+        whole = token_windows(tokenizer, [text], 512)
+    assert len(windows) == len(whole)
+    for window, wanted in zip(windows, whole, strict=True):
+        assert str(window) == str(wanted)
+        assert (window.offsets == wanted.offsets).all()
+        assert (window.inputs["input_ids"] == wanted.inputs["input_ids"]).all()
+
+
+def test_pieces_that_do_not_agree_become_longer(wordpiece: PreTrainedTokenizerBase) -> None:
+    """A word of 30,000 letters is one token, however it would be cut."""
+    text = "the cat " * 2000 + "x" * 30_000 + " sat near" * 2000
+    windows = token_windows(wordpiece, [text], 512, 0)
+    ids = np.concatenate([window.inputs["input_ids"][1:-1] for window in windows]).tolist()
+    assert ids == wordpiece(text, add_special_tokens=False)["input_ids"]
+    assert ids.count(wordpiece.unk_token_id) == 1
+
+
+def test_settings_left_in_the_tokenizer_do_not_matter(char_tokenizer: PreTrainedTokenizerFast) -> None:
+    texts = ["abcdefgh", "a", ""]
+    wanted = token_windows(char_tokenizer, texts, 40)
+    char_tokenizer.backend_tokenizer.enable_truncation(4)
+    char_tokenizer.backend_tokenizer.enable_padding(length=30)
+    assert str(token_windows(char_tokenizer, texts, 40)) == str(wanted)
 
 
 def test_word_pieces_bound_spans_only_where_words_do(wordpiece: PreTrainedTokenizerBase) -> None:
