@@ -22,7 +22,7 @@ demo: setup  ## Train on the sample data, reload the checkpoint, show entities (
 	$(BIN)/python examples/demo.py demo-output
 
 test: quality  ## Check style and types, then run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 quality: setup  ## Check format, lint and types
 	$(BIN)/ruff format --check .

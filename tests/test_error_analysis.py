@@ -1,7 +1,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_globalpointer.data import Entity, Example
@@ -54,7 +54,6 @@ def test_the_largest_overlap_is_matched_first() -> None:
     ]
 
 
-@settings(deadline=None)
 @given(entity_sets, entity_sets)
 def test_each_entity_counts_once_and_no_pair_is_left(gold: frozenset[Entity], predicted: frozenset[Entity]) -> None:
     errors = list(match_entities(gold, predicted))
@@ -76,7 +75,6 @@ def test_each_entity_counts_once_and_no_pair_is_left(gold: frozenset[Entity], pr
             assert kind.value == expected.get((same_span, same_label), "wrong label and boundary")
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(entity_sets, entity_sets), max_size=4))
 def test_agrees_with_an_independent_count(pairs: list[tuple[frozenset[Entity], frozenset[Entity]]]) -> None:
     analysis = ErrorAnalysis.from_texts([scored(*pair) for pair in pairs])
@@ -117,7 +115,6 @@ def most_pairs(gold: list[Entity], predicted: frozenset[Entity]) -> int:
     return max([most_pairs(others, predicted), *(1 + most_pairs(others, predicted - {p}) for p in partners)])
 
 
-@settings(deadline=None)
 @given(st.frozensets(entities, max_size=6), st.frozensets(entities, max_size=6), entities)
 def test_type_counts_are_the_most_pairs_and_never_fall(
     gold: frozenset[Entity], predicted: frozenset[Entity], another: Entity

@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import EvalPrediction
 
@@ -112,7 +112,6 @@ def test_flat_numbers() -> None:
     assert metrics.to_dict() == {**overall, **a, **b, **c}
 
 
-@settings(deadline=None)
 @given(
     st.lists(span_keys, max_size=15), st.lists(span_keys, max_size=15), st.lists(st.sampled_from("wxyz"), max_size=4)
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 import evaluate
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics import f1_score, precision_score, recall_score
 from seqeval.scheme import IOB2
@@ -63,7 +63,6 @@ def predictions_of(entities: Any) -> list[dict[str, Any]]:
 
 # seqeval warns of types that it divides by zero for.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
-@settings(deadline=None)
 @given(tagged_texts())
 def test_agrees_with_strict_seqeval_on_flat_entities(texts: tuple[list[Segments], list[Segments]]) -> None:
     gold, found = texts
@@ -84,7 +83,6 @@ def test_agrees_with_strict_seqeval_on_flat_entities(texts: tuple[list[Segments]
         assert [result[f"{name}_{label}"] for label in labels] == pytest.approx(list(of_labels))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(entity_sets, entity_sets), max_size=4))
 def test_agrees_with_sets_on_nested_entities(pairs: list[tuple[frozenset[Entity], frozenset[Entity]]]) -> None:
     examples = [Example("w" * 12, tuple(gold)) for gold, _ in pairs]

@@ -289,7 +289,7 @@ def test_entities_may_come_in_any_order_and_once(order: int) -> None:
     assert render("abcdef", iter(entities[::order])) == render("abcdef", entities)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     text=st.text(st.sampled_from("ab<>&\"' \n;#é😀") | st.characters(codec="utf-8"), min_size=1, max_size=20),
     data=st.data(),
@@ -306,7 +306,7 @@ def test_boxes_balance_and_text_stays(text: str, data: st.DataObject) -> None:
         assert len(pieces) == sum(pair[1] - pair[0] for pair, other in drawn if other == label)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.sets(st.sampled_from([(0, 8), (0, 4), (4, 8), (0, 2), (2, 4), (4, 6), (6, 8), (1, 2), (5, 6)])))
 def test_entities_that_do_not_cross_are_never_split(bounds: set[tuple[int, int]]) -> None:
     text = "abcdefgh"
@@ -322,7 +322,7 @@ def test_whole_piece_around_a_split_one_is_not_dashed() -> None:
     assert [dashed(piece) for piece in read.pieces] == ["", "after", "", "before"]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 10)).filter(lambda p: p[0] < p[1]), max_size=8))
 def test_exactly_the_pieces_without_label_go_on(bounds: list[tuple[int, int]]) -> None:
     pieces = Reader(render("abcdefghij", [entity(*pair) for pair in bounds])).pieces

@@ -274,9 +274,7 @@ def with_too_few(lines: list[str]) -> list[str]:
     return lines[:9]
 
 
-@pytest.mark.parametrize(
-    ("change", "line"), [(swapped, 3), (with_other_id, 4), (without_one, 1), (with_too_few, 10)], ids=lambda x: str(x)
-)
+@pytest.mark.parametrize(("change", "line"), [(swapped, 3), (with_other_id, 4), (without_one, 1), (with_too_few, 10)])
 def test_lines_of_another_input_are_refused_and_kept(
     change: Callable[[list[str]], list[str]],
     line: int,

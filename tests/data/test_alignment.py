@@ -285,7 +285,7 @@ def test_lone_surrogate_keeps_the_offsets(char_tokenizer: PreTrainedTokenizerFas
     assert feature["labels"] == [[1, 2, 2], [0, 3, 3]]
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text("ab9 \t", min_size=1, max_size=30), data=st.data())
 def test_aligned_if_and_only_if_no_blank_at_the_edges(
     char_tokenizer: PreTrainedTokenizerFast, text: str, data: st.DataObject
@@ -299,7 +299,7 @@ def test_aligned_if_and_only_if_no_blank_at_the_edges(
     assert sum(features[0]["span_token_mask"]) == len("".join(text.split()))
 
 
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text("abc", min_size=1, max_size=40), max_length=st.integers(4, 12), data=st.data())
 def test_windows_lose_only_what_does_not_fit(
     char_tokenizer: PreTrainedTokenizerFast, text: str, max_length: int, data: st.DataObject
@@ -319,7 +319,7 @@ def test_windows_lose_only_what_does_not_fit(
     assert {(item.entity, item.reason) for item in report.unaligned} == {(entity, CUT) for entity in lost}
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     text=st.text(st.sampled_from("ab \t\n\u00a0\u2003\u3000\u200b\x1c\x85\ud83d😀") | st.characters(), max_size=25),
     data=st.data(),
@@ -424,7 +424,7 @@ def test_a_word_that_a_window_cuts_ends_or_begins_no_span_there(char_tokenizer: 
     assert reasons(report) == {(3, 5): IN_WORD, (3, 7): CUT}
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     text=st.text(st.sampled_from("ab1_ '.\u0301東"), min_size=1, max_size=30),
     max_length=st.integers(5, 40),
@@ -635,7 +635,7 @@ PIECES = [
 ]
 
 
-@settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     texts=st.lists(st.lists(st.sampled_from(PIECES), max_size=14).map("".join), min_size=1, max_size=4),
     word_aligned=st.booleans(),

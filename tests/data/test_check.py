@@ -43,7 +43,7 @@ def test_counts_and_lengths() -> None:
     assert check.num_problems == 0
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(spans=st.sets(st.tuples(st.integers(0, 9), st.integers(0, 9), st.sampled_from("xy")), max_size=8))
 def test_overlaps_are_those_of_all_pairs(spans: set[tuple[int, int, str]]) -> None:
     entities = {Entity(start, end, label) for start, end, label in spans if start < end}

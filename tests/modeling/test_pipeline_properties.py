@@ -209,7 +209,7 @@ def greedy(entities: Entities, overlap: str, top_k: int | None = None) -> Entiti
     return sorted(taken[:top_k], key=place)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(text=texts)
 def test_entities_are_those_of_the_logits(pipe: GlobalPointerNerPipeline, text: str) -> None:
     entities = pipe(text)
@@ -217,7 +217,7 @@ def test_entities_are_those_of_the_logits(pipe: GlobalPointerNerPipeline, text: 
     assert_alike(as_dict(entities), from_logits(pipe, text))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(text=long_texts, stride=st.sampled_from([0, 1, 10, 30]), batch_size=st.integers(1, 5))
 def test_entities_of_a_long_text_are_those_of_its_windows(
     pipe: GlobalPointerNerPipeline, text: str, stride: int, batch_size: int
@@ -227,7 +227,7 @@ def test_entities_of_a_long_text_are_those_of_its_windows(
     assert_alike(as_dict(entities), from_logits(pipe, text, stride, 0.9), 0.9)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(text=texts, stride=st.integers(0, ROOM - 1))
 def test_windows_do_not_matter_to_a_text_that_fits(pipe: GlobalPointerNerPipeline, text: str, stride: int) -> None:
     if len(pipe.tokenizer(without_surrogates(text), verbose=False)["input_ids"]) <= 40:
@@ -237,7 +237,7 @@ def test_windows_do_not_matter_to_a_text_that_fits(pipe: GlobalPointerNerPipelin
             pipe(text, on_long="error")
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(some=st.lists(texts | long_texts, max_size=6), batch_size=st.integers(1, 9), seed=st.integers(0, 999))
 def test_neither_batch_size_nor_company_nor_order_matters(
     pipe: GlobalPointerNerPipeline, some: list[str], batch_size: int, seed: int
@@ -250,7 +250,7 @@ def test_neither_batch_size_nor_company_nor_order_matters(
         assert_alike(as_dict(entities), as_dict(pipe(some[index], threshold=0.8)), 0.8)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     text=texts | long_texts,
     overlap=st.sampled_from(["nested", "no_crossing", "flat"]),
@@ -263,7 +263,7 @@ def test_overlap_and_top_k_choose_from_the_best_down(
     assert pipe(text, threshold=0.8, overlap=overlap, top_k=top_k) == greedy(everything, overlap, top_k)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(text=texts | long_texts, data=st.data())
 def test_a_threshold_takes_exactly_what_scores_higher(
     pipe: GlobalPointerNerPipeline, text: str, data: st.DataObject
@@ -280,7 +280,7 @@ def test_a_threshold_takes_exactly_what_scores_higher(
     assert_same(pipe(text, threshold=one), [entity for entity in everything if entity["score"] > one])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(text=texts | long_texts)
 def test_word_aligned_takes_exactly_what_begins_and_ends_with_words(pipe: GlobalPointerNerPipeline, text: str) -> None:
     edges = set(word_boundaries(text).nonzero()[0].tolist())
@@ -289,7 +289,7 @@ def test_word_aligned_takes_exactly_what_begins_and_ends_with_words(pipe: Global
     assert_same(pipe(text, threshold=0.8, word_aligned=True), expected)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(words=st.lists(fragments | any_text, max_size=8), delimiter=st.sampled_from([" ", "", "\n", ", "]))
 def test_words_are_their_text(pipe: GlobalPointerNerPipeline, words: list[str], delimiter: str) -> None:
     (entities,) = pipe([words], is_split_into_words=True, delimiter=delimiter)
@@ -298,7 +298,7 @@ def test_words_are_their_text(pipe: GlobalPointerNerPipeline, words: list[str], 
         assert pipe(words, is_split_into_words=True, delimiter=delimiter) == entities
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(words=st.lists((fragments | any_text).map(str.strip), max_size=8), delimiter=st.sampled_from([" ", ""]))
 def test_word_aligned_goes_by_the_given_words(
     pipe: GlobalPointerNerPipeline, words: list[str], delimiter: str

@@ -109,7 +109,7 @@ def greedy(given_spans: list[CharSpan], overlap: Overlap, top_k: int | None = No
     return sorted(taken[:top_k], key=lambda span: (span.start, -span.end, span.label))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(distinct_spans, overlaps, st.none() | st.integers(0, 8))
 def test_selection_is_greedy(given_spans: list[CharSpan], overlap: Overlap, top_k: int | None) -> None:
     expected = greedy(given_spans, overlap, top_k)
@@ -117,7 +117,7 @@ def test_selection_is_greedy(given_spans: list[CharSpan], overlap: Overlap, top_
     assert select_spans(iter(given_spans[::-1]), overlap, top_k) == expected
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(distinct_spans, overlaps)
 def test_nothing_clashes_and_nothing_is_left_out_without_cause(given_spans: list[CharSpan], overlap: Overlap) -> None:
     kept = select_spans(given_spans, overlap)
@@ -127,7 +127,6 @@ def test_nothing_clashes_and_nothing_is_left_out_without_cause(given_spans: list
     assert select_spans(kept, overlap) == kept
 
 
-@settings(deadline=None)
 @given(distinct_spans, overlaps, st.integers(0, 30))
 def test_top_k_keeps_the_best_of_what_is_chosen(given_spans: list[CharSpan], overlap: Overlap, top_k: int) -> None:
     chosen = select_spans(given_spans, overlap)

@@ -268,8 +268,16 @@ class _TokenFinder:
         self._offsets = np.concatenate([window.offsets for window in all_windows])
         masks = np.concatenate([window.span_token_mask for window in all_windows], axis=-1) == 1
         self._may_begin, self._may_end = np.broadcast_to(masks, (2, len(self._offsets)))
-        # Window and character in one number; a stable sort leaves the tokens of one character in their order.
         self._width = longest + 1
+        # The first and the last character that each window reaches, text and character in one number. Both go up,
+        # whatever order a tokenizer gives its tokens.
+        texts = np.repeat(np.arange(len(windows)), np.diff(self._windows)) * self._width
+        starts, ends = np.append(self._offsets, [[0, 0]], axis=0).T
+        starts = np.where(starts < ends, starts, longest)
+        reach_from = texts + np.minimum.reduceat(starts, self._begin[:-1])
+        self._reach_from = np.minimum.accumulate(reach_from[::-1])[::-1]
+        self._reach_to = np.maximum.accumulate(texts + np.maximum.reduceat(ends, self._begin[:-1]))
+        # Window and character in one number; a stable sort leaves the tokens of one character in their order.
         keys = np.repeat(np.arange(len(all_windows)) * self._width, lengths)[:, None] + self._offsets
         self._starting, self._ending = (mask.nonzero()[0] for mask in (self._may_begin, self._may_end))
         self._starting = self._starting[keys[self._starting, 0].argsort(kind="stable")]
@@ -281,10 +289,11 @@ class _TokenFinder:
     def find(self, spans: Sequence[_Span]) -> tuple[Integers, Integers, Integers]:
         """The windows that hold spans: which span `(m,)`, which window `(m,)`, first and last token there `(m, 2)`."""
         sample, start, end = (np.array(column) for column in list(zip(*spans, strict=True))[:3])
-        # Each span once for each window of its text.
-        counts = np.diff(self._windows)[sample]
+        # Each span once for each window that reaches from its start to its end.
+        begin = self._reach_to.searchsorted(sample * self._width + end, side="left")
+        counts = np.maximum(self._reach_from.searchsorted(sample * self._width + start, side="right") - begin, 0)
         number = np.repeat(np.arange(len(spans)), counts)
-        window = np.arange(len(number)) + np.repeat(self._windows[sample] - counts.cumsum() + counts, counts)
+        window = np.arange(len(number)) + np.repeat(begin - counts.cumsum() + counts, counts)
         start, end = start[number] + window * self._width, end[number] + window * self._width
         first = self._starts.searchsorted(start, side="left")
         last = self._ends.searchsorted(end, side="right") - 1

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, groupby, islice, repeat
+from itertools import chain, groupby, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +21,8 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 # Tokenizers without a limit say so with a huge number.
 _NO_LIMIT = 1_000_000
 # Tokenizers take about a kilobyte a token while they work. So they get texts of this many characters at once, and long
-# ones in pieces, two at once, of which neighbours share some characters.
-_AT_ONCE, _PIECE, _SHARED = 262_144, 8_192, 1_024
+# ones in pieces of this many.
+_AT_ONCE, _PIECE = 262_144, 8_192
 # Tokens are the columns of a table, whose rows are these: id, type, one, start and end in characters, whether a span
 # may begin with it, whether one may end with it, and a number that changes where the tokenizer sees another word.
 _Tokens = NDArray[np.int32]
@@ -89,9 +89,10 @@ def windows_of_texts(
 ) -> Iterator[list[TokenWindow]]:
     """Tokenise texts into windows of at most `max_length` tokens; what does not fit goes on in the next window.
 
-    The tokens are those of the whole text, however long it is, but they take no more memory to make: a long text is
-    tokenised in pieces that overlap, which are joined between two words on which both agree. Where they do not agree,
-    as where there are no words in hundreds of characters, longer pieces are made, in the end the whole text.
+    The tokens are those of the whole text, but where it has words, making them takes no more memory than for a short
+    one: a long text is tokenised in pieces that overlap by an eighth, which are joined between two words on which both
+    agree. Where they do not, as where there are no words in hundreds of characters, a longer piece is made, in the end
+    the whole text. (A tokenizer would have to look hundreds of characters ahead to see other words in the whole.)
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): A fast tokenizer.
@@ -203,36 +204,34 @@ def _tokenised(
 
 
 def _long(tokenizer: PreTrainedTokenizerBase, text: _Text, word_aligned: bool) -> tuple[_Frame, _Tokens]:
-    """The frame and the table of one text, from pieces of it; where these do not agree, from longer ones."""
+    """The frame and the table of one text, from pieces of it, which are longer where neighbours do not agree."""
     characters, bounds = text
-    piece, shared = _PIECE, _SHARED
-    while True:
-        begins = range(0, max(1, len(characters) - shared), piece - shared)
-        pieces = (
-            (characters[begin : begin + piece], None if bounds is None else bounds[:, begin : begin + piece + 1])
-            for begin in begins
-        )
-        tables = list(_tables(tokenizer, pieces, word_aligned, are_pieces=True))
-        for begin, (frame, table) in zip(begins, tables, strict=True):
-            frame.inner(table)[_START : _END + 1] += begin
-        tokens = _joined([table for _, table in tables], begins, shared)
-        if tokens is not None:
-            return tables[0][0], tokens
-        piece, shared = 2 * piece, 2 * shared
 
+    def piece(begin: int, size: int) -> tuple[_Frame, _Tokens]:
+        own = None if bounds is None else bounds[:, begin : begin + size + 1]
+        ((frame, table),) = _tables(tokenizer, [(characters[begin : begin + size], own)], word_aligned, is_piece=True)
+        frame.inner(table)[_START : _END + 1] += begin
+        return frame, table
 
-def _joined(pieces: Sequence[_Tokens], begins: Iterable[int], shared: int) -> _Tokens | None:
-    """The tokens of a text from those of its pieces, which begin there; None where neighbours do not agree."""
+    begin, size, first = 0, _PIECE, 0
+    frame, tokens = piece(begin, size)
     parts = []
-    tokens, first = pieces[0], 0
-    for following, begin in zip(pieces[1:], islice(begins, 1, None), strict=True):
+    while begin + size < len(characters):
+        shared = size // 8
+        then = begin + size - shared
+        _, following = piece(then, max(shared, _PIECE))
         # What lies near the cuts may be other tokens than in the whole text.
-        seam = _seam(tokens, following, begin + shared // 4, begin + 3 * shared // 4)
-        if seam is None:
-            return None
-        parts.append(tokens[:, first : seam[0]])
-        tokens, first = following, seam[1]
-    return np.concatenate([*parts, tokens[:, first:]], axis=1)
+        seam = _seam(tokens, following, then + shared // 4, then + 3 * shared // 4)
+        if seam is not None:
+            parts.append(tokens[:, first : seam[0]])
+            begin, size, tokens, first = then, max(shared, _PIECE), following, seam[1]
+            continue
+        size *= 4
+        _, longer = piece(begin, size)
+        if not np.array_equal(longer[:, : first + 1], tokens[:, : first + 1]):
+            return piece(0, len(characters))
+        tokens = longer
+    return frame, np.concatenate([*parts, tokens[:, first:]], axis=1)
 
 
 def _seam(left: _Tokens, right: _Tokens, begin: int, end: int) -> tuple[int, int] | None:
@@ -243,8 +242,8 @@ def _seam(left: _Tokens, right: _Tokens, begin: int, end: int) -> tuple[int, int
     ours, theirs = left[:, a[0] : a[-1] + 1], right[:, b[0] : b[-1] + 1]
     if not np.array_equal(ours[:_WORD], theirs[:_WORD]):
         return None
-    # Tokenizers split a text into words from left to right, and each word for itself: after a word that they agree on,
-    # they agree.
+    # A text is split into words from left to right, and each word for itself: two pieces that agree on the words here
+    # agree on those that follow.
     places = ((np.diff(ours[_WORD]) != 0) & (np.diff(theirs[_WORD]) != 0)).nonzero()[0] + 1
     if not places.size:
         return None
@@ -253,10 +252,10 @@ def _seam(left: _Tokens, right: _Tokens, begin: int, end: int) -> tuple[int, int
 
 
 def _tables(
-    tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text], word_aligned: bool, are_pieces: bool = False
+    tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text], word_aligned: bool, is_piece: bool = False
 ) -> Iterator[tuple[_Frame, _Tokens]]:
     """The frame and the table of each text; the numbers of words only for pieces of texts."""
-    for some in _a_few(texts, 2 * (_PIECE + 1) if are_pieces else _AT_ONCE):
+    for some in _a_few(texts):
         encodings = _encode(tokenizer, [_encodable(text) for text, _ in some])
         lengths = [len(encoding) for encoding in encodings]
         ends = np.cumsum(lengths)
@@ -273,7 +272,7 @@ def _tables(
             table[_TYPE, ends - lengths + index] = types[index]
         for index in range(1, frame.after + 1):
             table[_TYPE, ends - index] = types[-index]
-        if are_pieces:
+        if is_piece:
             numbers = ((-1 if word is None else word for word in encoding.word_ids) for encoding in encodings)
             table[_WORD] = _flat(numbers, sum(lengths))
         del encodings
@@ -306,14 +305,14 @@ def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[Encodi
     return encodings
 
 
-def _a_few(texts: Iterable[_Text], at_once: int) -> Iterator[list[_Text]]:
-    """Neighbouring texts in lists of so many characters at most, and one for each text, or of one text."""
+def _a_few(texts: Iterable[_Text]) -> Iterator[list[_Text]]:
+    """Neighbouring texts in lists of `_AT_ONCE` characters at most, and one for each text, or of one text."""
     some: list[_Text] = []
     characters = 0
     for text in texts:
         # An empty text takes room too.
         size = len(text[0]) + 1
-        if some and characters + size > at_once:
+        if some and characters + size > _AT_ONCE:
             yield some
             some, characters = [], 0
         some.append(text)
