@@ -279,8 +279,8 @@ def main() -> None:
             "wanted": "<= 11",
         }
     )
-    # What is freed is not all used again, so that the tenth document adds to the peak of the first; a long document must
-    # not add more than so many short ones. A single peak varies by a third.
+    # What is freed is not all used again, so that the tenth document adds to the peak of the first; a long document
+    # must not add more than so many short ones. A single peak varies by a third.
     longer = document * 5
     short = [document[begin : begin + DOCUMENT] for begin in range(0, len(document), DOCUMENT)]
     documents = {"one": short[:1], "ten": short, "long": [document], "longer": [longer]}

@@ -78,7 +78,7 @@ def f1(predicted: int, correct: int, gold: int) -> Fraction:
     return Fraction(2 * correct, predicted + gold) if predicted + gold else Fraction(0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(found=candidates(3))
 def test_micro_f1_is_the_highest_of_all_combinations_of_cuts(found: Candidates) -> None:
     labels = found.per_label.values()
@@ -88,7 +88,7 @@ def test_micro_f1_is_the_highest_of_all_combinations_of_cuts(found: Candidates) 
     assert f1(reached.predicted, reached.correct, reached.gold) == best
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(found=candidates(2))
 def test_the_f1_of_each_label_is_the_highest_of_all_cuts(found: Candidates) -> None:
     reached = found.metrics(best_thresholds(found, "label")).per_type
@@ -97,7 +97,7 @@ def test_the_f1_of_each_label_is_the_highest_of_all_cuts(found: Candidates) -> N
         assert f1(reached[label].predicted, reached[label].correct, reached[label].gold) == best
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(found=candidates(4), objective=st.sampled_from(["micro", "label"]))
 def test_nothing_gets_worse_and_a_second_search_changes_nothing(found: Candidates, objective: str) -> None:
     thresholds = best_thresholds(found, objective)
@@ -174,7 +174,7 @@ def close_scores(draw: st.DrawFn) -> list[tuple[float, bool]]:
     return rows
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     rows=close_scores(),
     missed=st.integers(0, 3),
@@ -294,7 +294,7 @@ def test_what_collecting_refuses() -> None:
 # --- curves
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(found=candidates(3))
 @example(Candidates({"x": LabelCandidates(sigmoid([-6, -5, 1]), np.array([True, False, True]), 2, 0.002)}))
 def test_every_point_of_a_curve_is_what_its_threshold_gives(found: Candidates) -> None:

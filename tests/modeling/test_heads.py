@@ -41,7 +41,7 @@ def reference_scores(head: torch.nn.Module, hidden: torch.Tensor, mask: torch.Te
 
 
 @pytest.mark.parametrize("kind", HEADS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 4), st.sampled_from([2, 6]), st.integers(0, 2**31))
 def test_scores_are_those_of_the_equations(
     kind: str, batch: int, n: int, types: int, head_size: int, seed: int

@@ -30,7 +30,7 @@ def double(scores: SpanScores) -> SpanScores:
     return SpanScores(*(part if part is None else part.detach().double() for part in parts), scores.mask)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 3),
     st.integers(1, 4),
@@ -52,7 +52,7 @@ def test_class_imbalance_loss_is_eq_11(
     assert loss.item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(*[st.integers(1, 3)] * 2, st.integers(1, 7), st.booleans(), st.integers(0, 2**31), st.floats(-2, 2))
 def test_bce_is_torchs_over_the_valid_spans(
     batch: int, types: int, n: int, shared: bool, seed: int, threshold: float

@@ -59,7 +59,7 @@ def assert_equals_dense(scores: SpanScores, share: float, threshold: float, kind
 
 @pytest.mark.parametrize("kind", ["class_imbalance", "bce"])
 @pytest.mark.parametrize("shared", [True, False])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(1, 3),
     st.integers(1, 4),
@@ -117,7 +117,7 @@ def test_a_sum_whose_products_underflow_is_exact() -> None:
 
 
 @pytest.mark.parametrize("shared", [True, False])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(1, 3),
     st.integers(1, 4),

@@ -35,7 +35,7 @@ def rows(spans: torch.Tensor) -> list[list[tuple[int, int, int]]]:
 SHAPES = st.integers(1, 3), st.integers(1, 4), st.integers(1, 8), st.booleans(), st.integers(0, 2**31)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(*SHAPES, st.lists(st.floats(-2, 2), min_size=4, max_size=4))
 def test_above_is_the_dense_set_in_order(
     batch: int, types: int, n: int, shared: bool, seed: int, limits: list[float]
@@ -50,7 +50,7 @@ def test_above_is_the_dense_set_in_order(
     assert rows(one.spans) == dense_set(scores, [limits[0]] * types)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(*SHAPES, st.integers(1, 6))
 def test_max_spans_keeps_the_best_in_order(
     batch: int, types: int, n: int, shared: bool, seed: int, max_spans: int
