@@ -529,6 +529,13 @@ def test_the_padding_side_does_not_matter(pipe: GlobalPointerNerPipeline) -> Non
     assert found == [pytest.approx(entities, abs=1e-5) for entities in expected]
 
 
+def test_no_token_for_padding_is_needed(pipe: GlobalPointerNerPipeline) -> None:
+    expected = [as_dict(entities) for entities in pipe(TEXTS)]
+    pipe.tokenizer.pad_token = None
+    found = [as_dict(entities) for entities in pipe(TEXTS, batch_size=len(TEXTS))]
+    assert found == [pytest.approx(entities, abs=1e-5) for entities in expected]
+
+
 @torch.no_grad()
 def windows_by_hand(
     pipe: GlobalPointerNerPipeline, text: str, stride: int, threshold: float
