@@ -2,8 +2,8 @@
 
     python benchmarks/alignment.py --texts ../shared/data/conll04/train.jsonl
 
-The texts are repeated to 20,000 and go in batches of 1,000, in one process; the tokenizer itself uses all cores. The
-processor's seconds, of all threads together, tell what the work costs where the machine is busy with other things.
+The texts are repeated to 20,000, in one process. The tokenizer alone gets them in batches of 1,000, as `datasets` gives
+them; `encode_examples` makes batches by itself. The tokenizer uses all cores in both. The processor's seconds, of all threads together, tell what the work costs where the machine is busy with other things.
 """
 
 import argparse
@@ -51,17 +51,16 @@ def main() -> None:
     examples = (few * (COUNT // len(few) + 1))[:COUNT]
     labels = sorted({entity.label for example in few for entity in example.entities})
     label2id = {label: index for index, label in enumerate(labels)}
-    batches = [examples[begin : begin + BATCH] for begin in range(0, COUNT, BATCH)]
-    texts = [[example.text for example in batch] for batch in batches]
+    texts = [example.text for example in examples]
+    batches = [texts[begin : begin + BATCH] for begin in range(0, COUNT, BATCH)]
     limit = max_tokens(tokenizer)
 
     def tokenize() -> None:
-        for batch in texts:
+        for batch in batches:
             tokenizer(batch, truncation=True, max_length=limit, return_offsets_mapping=True)
 
     def encode(**options: Any) -> None:
-        for batch in batches:
-            encode_examples(batch, tokenizer, label2id, **options)
+        encode_examples(examples, tokenizer, label2id, **options)
 
     candidates: dict[str, Callable[[], None]] = {
         TOKENIZER: tokenize,

@@ -2,7 +2,9 @@
 
 import os
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -20,6 +22,7 @@ from hf_globalpointer import (
     BertForGlobalPointer,
     BertGlobalPointerConfig,
 )
+from hf_globalpointer.modeling.token_windows import TokenWindow, token_windows
 
 
 # How long an example takes says nothing about what is tested.
@@ -60,6 +63,11 @@ def minilm() -> str:
 def char_tokenizer() -> PreTrainedTokenizerFast:
     """The tokenizer of `make_char_tokenizer`, new for each test."""
     return make_char_tokenizer()
+
+
+def windows_of(*texts: Any, **options: Any) -> list[TokenWindow]:
+    """The windows of `token_windows` in one list."""
+    return list(chain.from_iterable(token_windows(*texts, **options)))
 
 
 def make_char_tokenizer() -> PreTrainedTokenizerFast:

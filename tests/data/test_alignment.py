@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import EvalPrediction, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from conftest import windows_of
 from hf_globalpointer.data import AlignmentReport, DataError, Entity, Example, encode_examples, read_examples
 from hf_globalpointer.metrics import ComputeSpanMetrics, score_predictions
 from hf_globalpointer.modeling.characters import character_kinds, word_boundaries
-from hf_globalpointer.modeling.token_windows import TokenWindow, tidy_offsets, token_windows
+from hf_globalpointer.modeling.token_windows import TokenWindow, tidy_offsets
 
 
 SAMPLES = list(read_examples(str(files("hf_globalpointer.data") / "samples" / "dev.jsonl")))
@@ -345,7 +346,7 @@ def test_every_blank_of_unicode_is_trimmed() -> None:
 
 
 def test_offsets_and_mask_go_with_the_inputs(byte_level: PreTrainedTokenizerFast) -> None:
-    (window,) = token_windows(byte_level, [" the cat"], 16)
+    (window,) = windows_of(byte_level, [" the cat"], 16)
     assert window.offsets.tolist() == [[0, 0], [1, 4], [5, 8], [0, 0]]
     assert window.span_token_mask.tolist() == [0, 1, 1, 0]
 
@@ -364,7 +365,7 @@ def test_a_mark_that_the_tokenizer_drops_belongs_to_the_letter_before_it(wordpie
     (feature,), report = encode_examples([Example(text, (Entity(0, 5, "p"),))], wordpiece, {"p": 0}, 16)
     assert feature["labels"] == [[0, 1, 1]]
     assert not report.unaligned
-    (window,) = token_windows(wordpiece, [text], 16)
+    (window,) = windows_of(wordpiece, [text], 16)
     assert window.offsets.tolist() == [[0, 0], [0, 5], [6, 10], [0, 0]]
 
 
@@ -551,7 +552,7 @@ def test_scores_on_expanded_labels_are_refused(wordpiece: PreTrainedTokenizerBas
     rows = np.array([feature["labels"]])
     metrics = ComputeSpanMetrics({0: "person", 1: "place"}, missed=report.unaligned_counts, per_type=False)
     scores = metrics(EvalPrediction(predictions=rows, label_ids=rows))
-    (window,) = token_windows(wordpiece, [examples[0].text], 16)
+    (window,) = windows_of(wordpiece, [examples[0].text], 16)
     found = [
         [
             {
@@ -663,7 +664,7 @@ def test_same_as_looking_at_every_token_for_every_entity(
     features, report = encode_examples(examples, tokenizer, IDS, max_length, None, word_aligned, how)
     expected, unaligned = [], []
     for example in examples:
-        windows = token_windows(tokenizer, [example.text], max_length, None, word_aligned)
+        windows = windows_of(tokenizer, [example.text], max_length, None, word_aligned)
         labels, missed = slow_reference(example, windows, IDS, expand, word_aligned)
         unaligned += missed
         for window, rows in zip(windows, labels, strict=True):
@@ -682,7 +683,7 @@ def test_one_character_as_several_tokens_and_several_as_one(unigram: PreTrainedT
     text = "①½ cat ﬁ"
     entities = [entity_of(text, "½"), entity_of(text, "cat", "place"), entity_of(text, "ﬁ")]
     (feature,), report = encode_examples([Example(text, tuple(entities))], unigram, IDS, 30)
-    (window,) = token_windows(unigram, [text], 30)
+    (window,) = windows_of(unigram, [text], 30)
     assert report.unaligned == []
     spans = [(window.offsets[first, 0], window.offsets[last, 1]) for _, first, last in feature["labels"]]
     assert spans == [(entity.start, entity.end) for entity in entities]
@@ -701,8 +702,8 @@ def test_chinese_characters_are_tokens_and_words(wordpiece: PreTrainedTokenizerB
 
 def test_many_texts_are_the_same_as_one_by_one(wordpiece: PreTrainedTokenizerBase) -> None:
     texts = ["\u0301a", "Jose", "\u0301 Jose\u0301", "", " ", "b\u0301 ", "x" * 50, "cat"] * 150
-    together = token_windows(wordpiece, texts, 12)
-    single = [(sample, window) for sample, text in enumerate(texts) for window in token_windows(wordpiece, [text], 12)]
+    together = windows_of(wordpiece, texts, 12)
+    single = [(sample, window) for sample, text in enumerate(texts) for window in windows_of(wordpiece, [text], 12)]
     assert len(together) == len(single)
     for ours, (sample, alone) in zip(together, single, strict=True):
         assert ours.sample == sample

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from conftest import any_text, make_char_tokenizer
+from conftest import any_text, make_char_tokenizer, windows_of
 from hf_globalpointer.modeling import token_windows as module
 from hf_globalpointer.modeling.characters import character_kinds, word_boundaries
-from hf_globalpointer.modeling.token_windows import tidy_offsets, token_windows
+from hf_globalpointer.modeling.token_windows import tidy_offsets
 
 
 CHAR_TOKENIZER = make_char_tokenizer()
@@ -64,7 +64,7 @@ def test_windows_are_those_of_the_tokenizer(
 ) -> None:
     tokenizer = request.getfixturevalue(which)
     stride = data.draw(st.integers(0, max_length - 3))
-    windows = token_windows(tokenizer, texts, max_length, stride)
+    windows = windows_of(tokenizer, texts, max_length, stride)
     wanted = tokenizer(
         [re.sub("[\ud800-\udfff]", "\ufffd", text) for text in texts],
         max_length=max_length,
@@ -104,9 +104,9 @@ def test_pieces_give_the_tokens_of_the_whole(
 ) -> None:
     tokenizer = request.getfixturevalue(which)
     options = (tokenizer, [text, text[::2]], 24, 5, word_aligned, [words if len(text) > 64 else None, None])
-    whole = token_windows(*options)
+    whole = windows_of(*options)
     with patch.object(module, "_PIECE", size):
-        assert str(token_windows(*options)) == str(whole)
+        assert str(windows_of(*options)) == str(whole)
 
 
 @pytest.mark.parametrize("which", TOKENIZERS)
@@ -114,12 +114,12 @@ def test_long_texts_are_tokenised_in_pieces(request: pytest.FixtureRequest, whic
     tokenizer = request.getfixturevalue(which)
     text = " ".join(f"the cat sat near the other cat, e\u0301 {number}." for number in range(2000))
     with patch.object(module, "_encode", wraps=module._encode) as encode:
-        windows = token_windows(tokenizer, [text], 512)
+        windows = windows_of(tokenizer, [text], 512)
     sizes = [len(text) for call in encode.call_args_list for text in call.args[1]]
     assert max(sizes) <= 8192
     assert len(text) < sum(sizes) < 1.2 * len(text)
     with patch.object(module, "_PIECE", len(text)):
-        whole = token_windows(tokenizer, [text], 512)
+        whole = windows_of(tokenizer, [text], 512)
     assert len(windows) == len(whole)
     for window, wanted in zip(windows, whole, strict=True):
         assert str(window) == str(wanted)
@@ -130,7 +130,7 @@ def test_long_texts_are_tokenised_in_pieces(request: pytest.FixtureRequest, whic
 def test_pieces_that_do_not_agree_become_longer(wordpiece: PreTrainedTokenizerBase) -> None:
     """A word of 30,000 letters is one token, however it would be cut."""
     text = "the cat " * 2000 + "x" * 30_000 + " sat near" * 2000
-    windows = token_windows(wordpiece, [text], 512, 0)
+    windows = windows_of(wordpiece, [text], 512, 0)
     ids = np.concatenate([window.inputs["input_ids"][1:-1] for window in windows]).tolist()
     assert ids == wordpiece(text, add_special_tokens=False)["input_ids"]
     assert ids.count(wordpiece.unk_token_id) == 1
@@ -168,7 +168,7 @@ def test_pieces_are_joined_only_where_they_must_agree(
     if pre_tokenizer is not None:
         tokenizer.pre_tokenizer = pre_tokenizer
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
-    windows = token_windows(fast, [text], 512, 0)
+    windows = windows_of(fast, [text], 512, 0)
     ids = np.concatenate([window.inputs["input_ids"] for window in windows]).tolist()
     assert ids == fast(text)["input_ids"]
 
@@ -176,7 +176,7 @@ def test_pieces_are_joined_only_where_they_must_agree(
 def test_the_cost_of_texts_without_words_is_bounded(unigram: PreTrainedTokenizerBase) -> None:
     text = "大学北京" * 50_000
     with patch.object(module, "_encode", wraps=module._encode) as encode:
-        windows = token_windows(unigram, [text], 512, 0)
+        windows = windows_of(unigram, [text], 512, 0)
     assert sum(len(text) for call in encode.call_args_list for text in call.args[1]) < 3 * len(text)
     ids = np.concatenate([window.inputs["input_ids"] for window in windows]).tolist()
     assert ids == unigram(text)["input_ids"]
@@ -184,15 +184,15 @@ def test_the_cost_of_texts_without_words_is_bounded(unigram: PreTrainedTokenizer
 
 def test_settings_left_in_the_tokenizer_do_not_matter(char_tokenizer: PreTrainedTokenizerFast) -> None:
     texts = ["abcdefgh", "a", ""]
-    wanted = token_windows(char_tokenizer, texts, 40)
+    wanted = windows_of(char_tokenizer, texts, 40)
     char_tokenizer.backend_tokenizer.enable_truncation(4)
     char_tokenizer.backend_tokenizer.enable_padding(length=30)
-    assert str(token_windows(char_tokenizer, texts, 40)) == str(wanted)
+    assert str(windows_of(char_tokenizer, texts, 40)) == str(wanted)
 
 
 def test_word_pieces_bound_spans_only_where_words_do(wordpiece: PreTrainedTokenizerBase) -> None:
     text = "Angela Merkel's"
-    (window,) = token_windows(wordpiece, [text], 16, word_aligned=True)
+    (window,) = windows_of(wordpiece, [text], 16, word_aligned=True)
     tokens = wordpiece.convert_ids_to_tokens(window.inputs["input_ids"])
     assert tokens == ["[CLS]", "angela", "mer", "##kel", "'", "s", "[SEP]"]
     assert window.span_token_mask.tolist() == [[0, 1, 1, 0, 1, 1, 0], [0, 1, 0, 1, 1, 1, 0]]
@@ -201,7 +201,7 @@ def test_word_pieces_bound_spans_only_where_words_do(wordpiece: PreTrainedTokeni
 def test_boundaries_are_those_of_each_text_in_all_its_windows() -> None:
     texts = ["ab cd ef", "", "gh"]
     words = [[(0, 8)], [], [(0, 1), (1, 2)]]
-    windows = token_windows(CHAR_TOKENIZER, texts, 6, 1, word_aligned=True, words=words)
+    windows = windows_of(CHAR_TOKENIZER, texts, 6, 1, word_aligned=True, words=words)
     assert [(window.sample, window.span_token_mask.tolist()) for window in windows] == [
         (0, [[0, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]]),
         (0, [[0, 0, 0, 0, 0], [0, 0, 0, 1, 0]]),
@@ -213,8 +213,8 @@ def test_boundaries_are_those_of_each_text_in_all_its_windows() -> None:
 @given(some=st.lists(any_text, min_size=1, max_size=4), max_length=st.integers(4, 9), data=st.data())
 def test_boundaries_change_the_mask_alone(some: list[str], max_length: int, data: st.DataObject) -> None:
     stride = data.draw(st.integers(0, max_length - 3))
-    plain = token_windows(CHAR_TOKENIZER, some, max_length, stride)
-    aligned = token_windows(CHAR_TOKENIZER, some, max_length, stride, word_aligned=True)
+    plain = windows_of(CHAR_TOKENIZER, some, max_length, stride)
+    aligned = windows_of(CHAR_TOKENIZER, some, max_length, stride, word_aligned=True)
     assert [window.sample for window in plain] == sorted(window.sample for window in plain)
     assert {window.sample for window in plain} == set(range(len(some)))
     for a, b in zip(plain, aligned, strict=True):
@@ -227,7 +227,7 @@ def test_boundaries_change_the_mask_alone(some: list[str], max_length: int, data
 @given(text=st.text("ab c", max_size=40), max_length=st.integers(4, 9), data=st.data())
 def test_windows_hold_every_token_and_share_the_stride(text: str, max_length: int, data: st.DataObject) -> None:
     stride = data.draw(st.integers(0, max_length - 3))
-    windows = token_windows(CHAR_TOKENIZER, [text], max_length, stride)
+    windows = windows_of(CHAR_TOKENIZER, [text], max_length, stride)
     assert all(len(window.inputs["input_ids"]) == max_length for window in windows[:-1])
     assert len(windows[-1].inputs["input_ids"]) <= max_length
     letters = [index for index, letter in enumerate(text) if letter != " "]
@@ -266,7 +266,7 @@ def test_a_token_takes_in_the_marks_that_no_token_covers(text: str, data: st.Dat
 def test_what_the_tokenizer_drops_at_the_edge_of_a_word_does_not_hide_it(
     wordpiece: PreTrainedTokenizerBase, text: str
 ) -> None:
-    (window,) = token_windows(wordpiece, [text], 32, word_aligned=True)
+    (window,) = windows_of(wordpiece, [text], 32, word_aligned=True)
     # Each of the two words has a token that begins it and one that ends it.
     assert window.span_token_mask.sum(axis=1).tolist() == [2, 2]
 
@@ -276,5 +276,5 @@ def test_a_composed_syllable_covers_all_its_letters() -> None:
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]")
-    (window,) = token_windows(fast, ["\u1112\u1161\u11ab x"], 8)
+    (window,) = windows_of(fast, ["\u1112\u1161\u11ab x"], 8)
     assert window.offsets.tolist() == [[0, 3], [4, 5]]

@@ -4,9 +4,9 @@ import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
-from itertools import chain, compress, islice
+from itertools import chain, compress, pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from ..modeling.characters import word_boundaries
-from ..modeling.token_windows import Integers, TokenWindow, max_tokens, windows_of_texts
+from ..modeling.token_windows import Integers, TokenWindows, max_tokens, token_windows
 from .schema import DataError, Entity, Example
 
 
 OnUnaligned = Literal["drop", "expand", "error"]
-# Examples that are aligned at once: enough for arrays to pay.
-_EXAMPLES_AT_ONCE = 1000
 _NO_KEY = np.iinfo(np.int64).max
 _NO_TOKEN = "begins or ends where no token does"
 _IN_WORD = "begins or ends inside a word"
@@ -152,18 +150,23 @@ def encode_examples(
     max_length = max_tokens(tokenizer) if max_length is None else max_length
 
     texts = [example.text for example in examples]
-    of_texts = windows_of_texts(tokenizer, texts, max_length, stride, word_aligned)
     with _uncollected():
-        for begin in range(0, len(examples), _EXAMPLES_AT_ONCE):
-            some = examples[begin : begin + _EXAMPLES_AT_ONCE]
-            windows = list(islice(of_texts, len(some)))
-            labels = _align(some, windows, label2id, on_unaligned, report, word_aligned)
-            for window, rows in zip(chain.from_iterable(windows), labels, strict=True):
-                feature: dict[str, Any] = {name: values.tolist() for name, values in window.inputs.items()}
-                feature["span_token_mask"] = window.span_token_mask.tolist()
-                feature["labels"] = rows
-                features.append(feature)
+        for windows in token_windows(tokenizer, texts, max_length, stride, word_aligned):
+            labels = _align(examples, windows, label2id, on_unaligned, report, word_aligned)
+            features += _features(windows, labels)
     return features, report
+
+
+def _features(windows: TokenWindows, labels: Iterable[list[list[int]]]) -> Iterator[dict[str, Any]]:
+    """A feature for each window, made of slices of long lists, which are quicker than a list of each small array."""
+    columns = {name: values.tolist() for name, values in windows.inputs.items()}
+    mask = windows.span_token_mask.tolist()
+    for (begin, end), rows in zip(pairwise(windows.begins.tolist()), labels, strict=True):
+        feature: dict[str, Any] = {name: values[begin:end] for name, values in columns.items()}
+        is_one = windows.span_token_mask.ndim == 1
+        feature["span_token_mask"] = mask[begin:end] if is_one else [side[begin:end] for side in mask]
+        feature["labels"] = rows
+        yield feature
 
 
 @contextmanager
@@ -178,75 +181,73 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-# An entity in a batch of texts: sample, start, end, label. Plain tuples are quick to make, hash and compare.
-_Span = tuple[int, int, int, str]
+# An entity of one of many texts: sample, start, end, position of its label in `label2id`.
+_Span = tuple[int, int, int, int]
 
 
 def _align(
     examples: Sequence[Example],
-    windows: Sequence[Sequence[TokenWindow]],
+    windows: TokenWindows,
     label2id: dict[str, int],
     on_unaligned: OnUnaligned,
     report: AlignmentReport,
     word_aligned: bool,
 ) -> list[list[list[int]]]:
-    """The label rows of each window of each example; what aligns with none goes into the report."""
-    labels: list[list[list[int]]] = [[] for of_example in windows for _ in of_example]
-    spans = _spans(examples, label2id)
-    if not spans:
-        return labels
-    finder = _TokenFinder(windows, max(len(example.text) for example in examples))
-
-    def label(spans: Sequence[_Span]) -> NDArray[np.bool_]:
-        """Add a row for each span to each window that holds it, and tell which spans have one: `(len(spans),)`."""
-        number, window, tokens = finder.find(spans)
-        types = np.array([label2id[label] for *_, label in spans])
-        for index, row in zip(window.tolist(), np.column_stack([types[number], tokens]).tolist(), strict=True):
-            labels[index].append(row)
-        return np.bincount(number, minlength=len(spans)) > 0
-
-    aligned = label(spans)
+    """The label rows of each window; the entities of its texts that align with none go into the report."""
+    samples = range(windows.samples[0], windows.samples[-1] + 1)
+    spans = _spans(examples, samples, label2id)
+    finder = _TokenFinder(windows, max(len(examples[sample].text) for sample in samples))
+    aligned, rows = finder.find(spans)
     report.num_entities += len(spans)
-    if aligned.all():
-        return labels
-    labelled = set(compress(spans, aligned))
-    boundaries = cache(lambda sample: word_boundaries(examples[sample].text))
-    for span in compress(spans, ~aligned):
-        sample, start, end, _ = span
-        in_word = word_aligned and not boundaries(sample)[[start, end]].all()
-        reason = _IN_WORD if in_word else _CUT if finder.has_bounds(span) else _NO_TOKEN
-        item = UnalignedEntity(examples[sample], Entity(*span[1:]), reason)
-        if on_unaligned == "error":
-            raise DataError(
-                f"{item}; correct its start and end, take longer windows or a longer stride if it is cut, or choose "
-                '`on_unaligned="drop"` or `"expand"`.'
-            )
-        if on_unaligned == "expand" and (wider := finder.expanded(span)):
-            if wider in labelled or label([wider]).any():
-                item = replace(item, expanded=Entity(*wider[1:]), merged=wider in labelled)
-                labelled.add(wider)
-            else:
-                item = replace(item, reason=_CUT)
-        report.unaligned.append(item)
-    return labels
+    if not aligned.all():
+        unaligned = list(compress(spans, ~aligned))
+        wider = [finder.expanded(span) if on_unaligned == "expand" else None for span in unaligned]
+        labelled = set(compress(spans, aligned))
+        # Each once, though it may come of several entities.
+        new = list(dict.fromkeys(span for span in wider if span is not None and span not in labelled))
+        is_held, more = finder.find(new)
+        held = set(compress(new, is_held))
+        rows = np.concatenate([rows, more])
+        labels = list(label2id)
+        boundaries = cache(lambda sample: word_boundaries(examples[sample].text))
+        for span, other in zip(unaligned, wider, strict=True):
+            sample, start, end, label = span
+            in_word = word_aligned and not boundaries(sample)[[start, end]].all()
+            reason = _IN_WORD if in_word else _CUT if finder.has_bounds(span) else _NO_TOKEN
+            expanded, merged = None, other in labelled
+            if other is not None and (merged or other in held):
+                expanded = Entity(*other[1:3], labels[label])
+                labelled.add(other)
+            elif other is not None:
+                reason = _CUT
+            item = UnalignedEntity(examples[sample], Entity(start, end, labels[label]), reason, expanded, merged)
+            if on_unaligned == "error":
+                raise DataError(
+                    f"{item}; correct its start and end, take longer windows or a longer stride if it is cut, or "
+                    'choose `on_unaligned="drop"` or `"expand"`.'
+                )
+            report.unaligned.append(item)
+    rows[:, 1] = np.array([*label2id.values()], dtype=np.int64)[rows[:, 1]]
+    rows = rows[rows[:, 0].argsort(kind="stable")]
+    begins = rows[:, 0].searchsorted(np.arange(len(windows.samples) + 1))
+    lists = rows[:, 1:].tolist()
+    return [lists[begin:end] for begin, end in pairwise(begins.tolist())]
 
 
-def _spans(examples: Sequence[Example], label2id: dict[str, int]) -> list[_Span]:
-    """The distinct entities of the examples, in order."""
-    spans = sorted(
-        {
-            (sample, entity.start, entity.end, entity.label)
-            for sample, example in enumerate(examples)
-            for entity in example.entities
-        }
-    )
-    for sample, *_, label in spans:
-        if label not in label2id:
-            raise DataError(
-                f"{examples[sample].name}: label {label!r} is none of the model's labels "
-                f"({', '.join(label2id)}); correct it, or train with examples of it."
-            )
-    return spans
+def _spans(examples: Sequence[Example], samples: Iterable[int], label2id: dict[str, int]) -> list[_Span]:
+    """The distinct entities of some of the examples, in order."""
+    positions = {label: position for position, label in enumerate(label2id)}
+    spans = set()
+    for sample in samples:
+        for entity in examples[sample].entities:
+            position = positions.get(entity.label)
+            if position is None:
+                raise DataError(
+                    f"{examples[sample].name}: label {entity.label!r} is none of the model's labels "
+                    f"({', '.join(label2id)}); correct it, or train with examples of it."
+                )
+            spans.add((sample, entity.start, entity.end, position))
+    return sorted(spans)
 
 
 class _TokenFinder:
@@ -255,57 +256,58 @@ class _TokenFinder:
     One character may be several tokens, all with its offsets: a span takes them all in, from the first to the last.
 
     Args:
-        windows (`Sequence[Sequence[TokenWindow]]`): The windows of each text of a batch.
+        windows (`TokenWindows`): The windows of neighbouring texts.
         longest (`int`): The characters of the longest text.
     """
 
-    def __init__(self, windows: Sequence[Sequence[TokenWindow]], longest: int) -> None:
-        # The windows of sample s are those from number [s] to number [s + 1].
-        self._windows = np.cumsum([0, *map(len, windows)])
-        all_windows = list(chain.from_iterable(windows))
-        lengths = [len(window.offsets) for window in all_windows]
-        self._begin = np.cumsum([0, *lengths])
-        self._offsets = np.concatenate([window.offsets for window in all_windows])
-        masks = np.concatenate([window.span_token_mask for window in all_windows], axis=-1) == 1
-        self._may_begin, self._may_end = np.broadcast_to(masks, (2, len(self._offsets)))
+    def __init__(self, windows: TokenWindows, longest: int) -> None:
+        self._samples, self._begins = windows.samples, windows.begins
+        self._starts, self._ends = windows.offsets.T
+        self._may_begin, self._may_end = np.broadcast_to(windows.span_token_mask == 1, windows.offsets.T.shape)
         self._width = longest + 1
         # The first and the last character that each window reaches, text and character in one number. Both go up,
         # whatever order a tokenizer gives its tokens.
-        texts = np.repeat(np.arange(len(windows)), np.diff(self._windows)) * self._width
-        starts, ends = np.append(self._offsets, [[0, 0]], axis=0).T
-        starts = np.where(starts < ends, starts, longest)
-        reach_from = texts + np.minimum.reduceat(starts, self._begin[:-1])
+        texts = windows.samples * self._width
+        starts = np.where(self._starts < self._ends, self._starts, longest)
+        # What is added lets windows without tokens begin at the end.
+        reach_from = texts + np.minimum.reduceat(np.append(starts, 0), self._begins[:-1])
+        reach_to = texts + np.maximum.reduceat(np.append(self._ends, 0), self._begins[:-1])
         self._reach_from = np.minimum.accumulate(reach_from[::-1])[::-1]
-        self._reach_to = np.maximum.accumulate(texts + np.maximum.reduceat(ends, self._begin[:-1]))
-        # Window and character in one number; a stable sort leaves the tokens of one character in their order.
-        keys = np.repeat(np.arange(len(all_windows)) * self._width, lengths)[:, None] + self._offsets
-        self._starting, self._ending = (mask.nonzero()[0] for mask in (self._may_begin, self._may_end))
-        self._starting = self._starting[keys[self._starting, 0].argsort(kind="stable")]
-        self._ending = self._ending[keys[self._ending, 1].argsort(kind="stable")]
-        # The key at the end is that of no span.
-        self._starts = np.append(keys[self._starting, 0], _NO_KEY)
-        self._ends = np.append(keys[self._ending, 1], _NO_KEY)
+        self._reach_to = np.maximum.accumulate(reach_to)
+        # The tokens that may begin or end a span, and their window and character in one number, in order of it; a
+        # stable sort leaves the tokens of one character in their order.
+        windows_before = np.repeat(np.arange(len(texts)) * self._width, np.diff(self._begins))
+        self._first, self._first_keys = _in_order(self._may_begin, windows_before + self._starts)
+        self._last, self._last_keys = _in_order(self._may_end, windows_before + self._ends)
 
-    def find(self, spans: Sequence[_Span]) -> tuple[Integers, Integers, Integers]:
-        """The windows that hold spans: which span `(m,)`, which window `(m,)`, first and last token there `(m, 2)`."""
-        sample, start, end = (np.array(column) for column in list(zip(*spans, strict=True))[:3])
+    def find(self, spans: Sequence[_Span]) -> tuple[NDArray[np.bool_], Integers]:
+        """Find the tokens of spans.
+
+        Returns:
+            Whether any window holds each span `(n,)`; and for each that does its number, the label, first and last
+            token there `(m, 4)`.
+        """
+        flat = np.fromiter(chain.from_iterable(spans), np.int64, 4 * len(spans))
+        sample, start, end, label = flat.reshape(-1, 4).T
         # Each span once for each window that reaches from its start to its end.
         begin = self._reach_to.searchsorted(sample * self._width + end, side="left")
         counts = np.maximum(self._reach_from.searchsorted(sample * self._width + start, side="right") - begin, 0)
         number = np.repeat(np.arange(len(spans)), counts)
         window = np.arange(len(number)) + np.repeat(begin - counts.cumsum() + counts, counts)
         start, end = start[number] + window * self._width, end[number] + window * self._width
-        first = self._starts.searchsorted(start, side="left")
-        last = self._ends.searchsorted(end, side="right") - 1
-        held = (self._starts[first] == start) & (self._ends[last] == end)
-        tokens = np.stack([self._starting[first[held]], self._ending[last[held]]], axis=1)
-        return number[held], window[held], tokens - self._begin[window[held], None]
+        first = self._first_keys.searchsorted(start, side="left")
+        last = self._last_keys.searchsorted(end, side="right") - 1
+        held = (self._first_keys[first] == start) & (self._last_keys[last] == end)
+        number, window, first, last = number[held], window[held], self._first[first[held]], self._last[last[held]]
+        begin = self._begins[window]
+        is_held = np.bincount(number, minlength=len(spans)) > 0
+        return is_held, np.stack([window, label[number], first - begin, last - begin], axis=1)
 
     def has_bounds(self, span: _Span) -> bool:
         """Whether a token begins where a span does and one ends where it does, in whatever windows."""
         sample, start, end, _ = span
-        keys = np.arange(self._windows[sample], self._windows[sample + 1]) * self._width
-        return _any_in(keys + start, self._starts) and _any_in(keys + end, self._ends)
+        keys = np.arange(*self._windows_of(sample)) * self._width
+        return _any_in(keys + start, self._first_keys) and _any_in(keys + end, self._last_keys)
 
     def expanded(self, span: _Span) -> _Span | None:
         """The smallest span of whole tokens that covers every token a span touches; None where it touches none.
@@ -313,8 +315,8 @@ class _TokenFinder:
         It is found in all windows of the text together, so that no span ends where a window happens to.
         """
         sample, start, end, label = span
-        part = slice(*self._begin[self._windows[sample : sample + 2]])
-        starts, ends = self._offsets[part].T
+        part = slice(*self._begins[self._windows_of(sample)])
+        starts, ends = self._starts[part], self._ends[part]
         touched = (starts < ends) & (starts < end) & (ends > start)
         if not touched.any():
             return None
@@ -323,6 +325,17 @@ class _TokenFinder:
         if not before.size or not after.size:
             return None
         return sample, int(before.max()), int(after.min()), label
+
+    def _windows_of(self, sample: int) -> Integers:
+        """The first window of a text, and the one after its last."""
+        return self._samples.searchsorted([sample, sample + 1])
+
+
+def _in_order(wanted: NDArray[np.bool_], keys: Integers) -> tuple[Integers, Integers]:
+    """The wanted of some tokens in the order of their keys, and these, with one above all others at the end."""
+    tokens = wanted.nonzero()[0]
+    tokens = tokens[keys[tokens].argsort(kind="stable")]
+    return tokens, np.append(keys[tokens], _NO_KEY)
 
 
 def _any_in(keys: Integers, ordered: Integers) -> bool:

@@ -36,11 +36,11 @@ _kinds = np.zeros(sys.maxunicode + 1, dtype=np.uint8)
 def character_kinds(text: str) -> NDArray[np.uint8]:
     """What each character of a text is: `(len(text),)`, the sum of those of `BLANK`, `MARK`, `LETTER`, `JOINER`."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    kinds = _kinds[codes]
-    if not kinds.all():
+    kinds = _kinds.take(codes)
+    if kinds.size and not kinds.min():
         for code in set(codes[kinds == 0].tolist()):
             _kinds[code] = _kind(chr(code))
-        kinds = _kinds[codes]
+        kinds = _kinds.take(codes)
     return kinds
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -122,7 +122,7 @@ class GlobalPointerNerPipeline(Pipeline):
         documents = (_document(one, split, delimiter) for one in many)
         if "stride" in preprocess:
             # What is wrong with it must come out here, not with the first text.
-            token_windows(self.tokenizer, [""], self._max_length, preprocess["stride"])
+            next(token_windows(self.tokenizer, [""], self._max_length, preprocess["stride"]))
         is_list = isinstance(inputs, (list, tuple))
         at_once = size * (_BATCHES_OF_A_LIST if is_list else BATCHES_AT_ONCE) if size > 1 else 1
         results = self._recognise(documents, size, at_once, refuses_long, preprocess, forward, postprocess)
@@ -221,7 +221,8 @@ class GlobalPointerNerPipeline(Pipeline):
         if word_aligned is None:
             word_aligned = self.model.config.word_aligned
         texts, words = zip(*documents, strict=True)
-        return token_windows(self.tokenizer, texts, self._max_length, stride, word_aligned, words)
+        some = token_windows(self.tokenizer, texts, self._max_length, stride, word_aligned, words)
+        return list(chain.from_iterable(some))
 
     def _batches(self, windows: list[TokenWindow], batch_size: int) -> Iterator[list[TokenWindow]]:
         """Windows of about the same length, the longest first."""

@@ -1,8 +1,11 @@
 """Text to token windows that fit an encoder, with the character span of every token."""
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, groupby, repeat
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, islice, pairwise, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +25,9 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_LIMIT = 1_000_000
 # Tokenizers take about a kilobyte a token while they work. So they get texts of this many characters at once, and long
 # ones in pieces of this many.
-_AT_ONCE, _PIECE = 262_144, 8_192
+_AT_ONCE, _PIECE = 131_072, 8_192
+# As many lists of texts are tokenised ahead: Python's work on one goes on while the tokenizer, in Rust, has another.
+_AHEAD = 2
 # Tokens are the columns of a table, whose rows are these: id, type, one, start and end in characters, whether a span
 # may begin with it, whether one may end with it, and a number that changes where the tokenizer sees another word.
 _Tokens = NDArray[np.int32]
@@ -34,7 +39,7 @@ class TokenWindow(NamedTuple):
     """A stretch of one text as an encoder sees it.
 
     Args:
-        sample (`int`): The position of the text in the batch that was tokenised.
+        sample (`int`): The position of the text among those that were tokenised.
         inputs (`dict[str, np.ndarray]`): What the encoder takes, each `(n,)`: `input_ids`, `attention_mask`, ...
         offsets (`np.ndarray` of shape `(n, 2)`): Start and end of each token in characters, see [`tidy_offsets`].
         span_token_mask (`np.ndarray` of shape `(n,)` or `(2, n)`): 1 for tokens that may begin or end a span: those
@@ -46,6 +51,28 @@ class TokenWindow(NamedTuple):
     inputs: dict[str, NDArray[np.int32]]
     offsets: NDArray[np.int32]
     span_token_mask: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class TokenWindows:
+    """Windows of texts that follow each other, in arrays; iterating over it gives them one by one.
+
+    Args:
+        samples (`np.ndarray` of shape `(windows,)`): The text of each window, which never goes down.
+        begins (`np.ndarray` of shape `(windows + 1,)`): The first token of each window, and the number of tokens.
+        inputs, offsets, span_token_mask: As of a [`TokenWindow`], of all windows one after another.
+    """
+
+    samples: Integers
+    begins: Integers
+    inputs: dict[str, NDArray[np.int32]]
+    offsets: NDArray[np.int32]
+    span_token_mask: NDArray[np.int32]
+
+    def __iter__(self) -> Iterator[TokenWindow]:
+        for sample, (begin, end) in zip(self.samples.tolist(), pairwise(self.begins.tolist()), strict=True):
+            inputs = {name: values[begin:end] for name, values in self.inputs.items()}
+            yield TokenWindow(sample, inputs, self.offsets[begin:end], self.span_token_mask[..., begin:end])
 
 
 def max_tokens(tokenizer: PreTrainedTokenizerBase, max_positions: int | None = None) -> int:
@@ -69,24 +96,7 @@ def token_windows(
     stride: int | None = None,
     word_aligned: bool = False,
     words: Sequence[Sequence[tuple[int, int]] | None] | None = None,
-) -> list[TokenWindow]:
-    """Tokenise texts into windows, see [`windows_of_texts`].
-
-    Returns:
-        `list[TokenWindow]`: The windows of the first text in order, then those of the second, and so on; at least one
-        for each text.
-    """
-    return list(chain.from_iterable(windows_of_texts(tokenizer, texts, max_length, stride, word_aligned, words)))
-
-
-def windows_of_texts(
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str],
-    max_length: int,
-    stride: int | None = None,
-    word_aligned: bool = False,
-    words: Sequence[Sequence[tuple[int, int]] | None] | None = None,
-) -> Iterator[list[TokenWindow]]:
+) -> Iterator[TokenWindows]:
     """Tokenise texts into windows of at most `max_length` tokens; what does not fit goes on in the next window.
 
     The tokens are those of the whole text, but where it has words, making them takes no more memory than for a short
@@ -104,7 +114,7 @@ def windows_of_texts(
             For each text, start and end of its words, or None for those of [`word_boundaries`].
 
     Yields:
-        `list[TokenWindow]`: The windows of each text, one at least.
+        `TokenWindows`: The windows of the next few texts, or of the next long one; one window at least for each text.
 
     Raises:
         ValueError: If the tokenizer is not a fast one, or special tokens or the stride leave no room in a window.
@@ -122,14 +132,12 @@ def windows_of_texts(
         bounds = map(_bounds_of, texts, words)
     mask = slice(_BEGINS, _ENDS + 1) if word_aligned else _BEGINS
     names = {"input_ids", *tokenizer.model_input_names}
-    inputs = {name: row for name, row in _INPUTS.items() if name in names}
-    for sample, (frame, tokens) in enumerate(_tokenised(tokenizer, zip(texts, bounds, strict=True), word_aligned)):
-        yield [
-            TokenWindow(
-                sample, {name: part[row] for name, row in inputs.items()}, part[_START : _END + 1].T, part[mask]
-            )
-            for part in frame.windows(tokens, room, stride)
-        ]
+    seen = 0
+    for some in _tokenised(tokenizer, zip(texts, bounds, strict=True), word_aligned):
+        samples, begins, tokens = some.windows(room, stride)
+        inputs = {name: tokens[row] for name, row in _INPUTS.items() if name in names}
+        yield TokenWindows(seen + samples, begins, inputs, tokens[_START : _END + 1].T, tokens[mask])
+        seen += len(some.lengths)
 
 
 def _bounds_of(text: str, words: Sequence[tuple[int, int]] | None) -> _Bounds | None:
@@ -169,57 +177,91 @@ def _first_from(position: Integers, wanted: NDArray[np.bool_]) -> Integers:
     return np.minimum.accumulate(np.where(wanted, position, len(position))[::-1])[::-1]
 
 
-class _Frame(NamedTuple):
-    """How many special tokens a tokenizer puts before those of a text, and how many after."""
+class _Tokenised(NamedTuple):
+    """The tokens of some texts, special ones included.
 
+    Args:
+        table (`np.ndarray` of shape `(8, n)`): The tokens of all texts, one after another.
+        lengths (`np.ndarray` of shape `(texts,)`): How many of them each text has.
+        before, after (`int`): How many special tokens stand before and after the others of each text.
+    """
+
+    table: _Tokens
+    lengths: Integers
     before: int
     after: int
 
-    def inner(self, tokens: _Tokens) -> _Tokens:
-        """The table without the special tokens."""
-        return tokens[:, self.before : tokens.shape[1] - self.after]
+    def windows(self, room: int, stride: int) -> tuple[Integers, Integers, _Tokens]:
+        """Cut texts into windows of at most `room` tokens beside the special ones; neighbours share `stride`.
 
-    def around(self, tokens: _Tokens, inner: _Tokens) -> _Tokens:
-        """The special tokens of a table around other tokens."""
-        return np.concatenate([tokens[:, : self.before], inner, tokens[:, tokens.shape[1] - self.after :]], axis=1)
-
-    def windows(self, tokens: _Tokens, room: int, stride: int) -> list[_Tokens]:
-        """Tables of at most `room` tokens beside the special ones, of which neighbours share `stride`."""
-        if tokens.shape[1] <= room + sum(self):
-            return [tokens]
-        inner = self.inner(tokens)
-        begins = range(0, inner.shape[1] - stride, room - stride)
-        return [self.around(tokens, inner[:, begin : begin + room]) for begin in begins]
-
-
-def _tokenised(
-    tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text], word_aligned: bool
-) -> Iterator[tuple[_Frame, _Tokens]]:
-    """The table of each text's tokens, special ones included, and the frame of these."""
-    for is_long, group in groupby(texts, key=lambda text: len(text[0]) > _PIECE):
-        if is_long:
-            yield from (_long(tokenizer, text, word_aligned) for text in group)
-        else:
-            yield from _tables(tokenizer, group, word_aligned)
+        Returns:
+            The text of each window `(w,)`, its first token, with an end `(w + 1,)`, and the table of their tokens.
+        """
+        inner = self.lengths - self.before - self.after
+        counts = np.maximum(1, -((stride - inner) // (room - stride)))
+        samples = np.repeat(np.arange(len(counts)), counts)
+        if len(samples) == len(counts):
+            return samples, _begins(self.lengths), self.table
+        # For each window, the tokens of its text that come before it, those it has, and those that come after.
+        earlier = (np.arange(len(samples)) - np.repeat(_begins(counts)[:-1], counts)) * (room - stride)
+        own = np.minimum(inner[samples] - earlier, room)
+        later = inner[samples] - earlier - own
+        begins = _begins(own + self.before + self.after)
+        lengths = np.diff(begins)
+        place = np.arange(begins[-1]) - np.repeat(begins[:-1], lengths)
+        source = place + np.repeat(_begins(self.lengths)[:-1][samples], lengths)
+        source += np.where(place >= self.before, np.repeat(earlier, lengths), 0)
+        source += np.where(place >= np.repeat(self.before + own, lengths), np.repeat(later, lengths), 0)
+        return samples, begins, self.table[:, source]
 
 
-def _long(tokenizer: PreTrainedTokenizerBase, text: _Text, word_aligned: bool) -> tuple[_Frame, _Tokens]:
-    """The frame and the table of one text, from pieces of it, which are longer where neighbours do not agree."""
+def _begins(lengths: Integers) -> Integers:
+    """Where things of these lengths `(n,)` begin, one after another, and where the last one ends: `(n + 1,)`."""
+    return np.append(0, np.cumsum(lengths))
+
+
+def _tokenised(tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text], word_aligned: bool) -> Iterator[_Tokenised]:
+    """The tokens of the next few texts, or of the next long one. While they are in use, the next ones are made."""
+
+    def tokenise(some: list[_Text]) -> _Tokenised:
+        is_long = len(some[0][0]) > _PIECE
+        return _long(tokenizer, some[0], word_aligned) if is_long else _short(tokenizer, some, word_aligned)
+
+    lists = _a_few(texts)
+    first = list(islice(lists, 2))
+    _set_up(tokenizer)
+    if len(first) == 1:
+        # A thread would take longer to start than a few words to tokenise.
+        yield tokenise(first[0])
+        return
+    waiting: deque[Future[_Tokenised]] = deque()
+    with ThreadPoolExecutor(_AHEAD) as pool:
+        for some in chain(first, lists):
+            waiting.append(pool.submit(tokenise, some))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+                _set_up(tokenizer)
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _long(tokenizer: PreTrainedTokenizerBase, text: _Text, word_aligned: bool) -> _Tokenised:
+    """The tokens of one text, from pieces of it, which are longer where neighbours do not agree."""
     characters, bounds = text
 
-    def piece(begin: int, size: int) -> tuple[_Frame, _Tokens]:
+    def piece(begin: int, size: int) -> _Tokenised:
         own = None if bounds is None else bounds[:, begin : begin + size + 1]
-        ((frame, table),) = _tables(tokenizer, [(characters[begin : begin + size], own)], word_aligned, is_piece=True)
-        frame.inner(table)[_START : _END + 1] += begin
-        return frame, table
+        some = _short(tokenizer, [(characters[begin : begin + size], own)], word_aligned, is_piece=True)
+        some.table[_START : _END + 1, some.before : some.table.shape[1] - some.after] += begin
+        return some
 
     begin, size, first = 0, _PIECE, 0
-    frame, tokens = piece(begin, size)
-    parts = []
+    some = piece(begin, size)
+    tokens, parts = some.table, []
     while begin + size < len(characters):
         shared = size // 8
         then = begin + size - shared
-        _, following = piece(then, max(shared, _PIECE))
+        following = piece(then, max(shared, _PIECE)).table
         # What lies near the cuts may be other tokens than in the whole text.
         seam = _seam(tokens, following, then + shared // 4, then + 3 * shared // 4)
         if seam is not None:
@@ -227,11 +269,12 @@ def _long(tokenizer: PreTrainedTokenizerBase, text: _Text, word_aligned: bool) -
             begin, size, tokens, first = then, max(shared, _PIECE), following, seam[1]
             continue
         size *= 4
-        _, longer = piece(begin, size)
+        longer = piece(begin, size).table
         if not np.array_equal(longer[:, : first + 1], tokens[:, : first + 1]):
             return piece(0, len(characters))
         tokens = longer
-    return frame, np.concatenate([*parts, tokens[:, first:]], axis=1)
+    table = np.concatenate([*parts, tokens[:, first:]], axis=1)
+    return some._replace(table=table, lengths=np.array([table.shape[1]]))
 
 
 def _seam(left: _Tokens, right: _Tokens, begin: int, end: int) -> tuple[int, int] | None:
@@ -251,72 +294,79 @@ def _seam(left: _Tokens, right: _Tokens, begin: int, end: int) -> tuple[int, int
     return int(a[0]) + place, int(b[0]) + place
 
 
-def _tables(
-    tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text], word_aligned: bool, is_piece: bool = False
-) -> Iterator[tuple[_Frame, _Tokens]]:
-    """The frame and the table of each text; the numbers of words only for pieces of texts."""
-    for some in _a_few(texts):
-        encodings = _encode(tokenizer, [_encodable(text) for text, _ in some])
-        lengths = [len(encoding) for encoding in encodings]
-        ends = np.cumsum(lengths)
-        table = np.ones((8, sum(lengths)), dtype=np.int32)
-        table[_ID] = _flat((encoding.ids for encoding in encodings), sum(lengths))
-        offsets = _flat((chain.from_iterable(encoding.offsets) for encoding in encodings), 2 * sum(lengths))
-        # What stands around the tokens of a text, seen on one that has some.
-        longest = encodings[lengths.index(max(lengths))]
-        special, types = longest.special_tokens_mask, longest.type_ids
-        before = [*special, 0].index(0)
-        frame = _Frame(before, sum(special[before:]))
-        table[_TYPE] = (types[before:] or [0])[0]
-        for index in range(before):
-            table[_TYPE, ends - lengths + index] = types[index]
-        for index in range(1, frame.after + 1):
-            table[_TYPE, ends - index] = types[-index]
-        if is_piece:
-            numbers = ((-1 if word is None else word for word in encoding.word_ids) for encoding in encodings)
-            table[_WORD] = _flat(numbers, sum(lengths))
-        del encodings
-        # All texts as one, a blank apart, since arrays of a few tokens cost as much as those of thousands.
-        kinds = character_kinds("\n".join(text for text, _ in some))
-        begins = np.cumsum([0, *(len(text) + 1 for text, _ in some[:-1])])
-        begin = np.repeat(begins, lengths)
-        offsets = tidy_offsets(kinds, offsets.reshape(-1, 2) + begin[:, None])
-        mask = np.broadcast_to(offsets[:, 0] < offsets[:, 1], (2, len(offsets)))
-        if word_aligned:
-            bounds = np.tile(boundaries_of_kinds(kinds), (2, 1))
-            for (text, own), at in zip(some, begins.tolist(), strict=True):
-                if own is not None:
-                    bounds[:, at : at + len(text) + 1] = own
-            mask = mask & np.take_along_axis(bounds, offsets.T, axis=1)
-        table[[_START, _END]] = offsets.T - begin
-        table[[_BEGINS, _ENDS]] = mask
-        yield from ((frame, table[:, end - length : end]) for length, end in zip(lengths, ends.tolist(), strict=True))
+def _short(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[_Text], word_aligned: bool, is_piece: bool = False
+) -> _Tokenised:
+    """The tokens of texts, made at once; the numbers of words only for pieces of texts."""
+    encodings = _encode(tokenizer, [_encodable(text) for text, _ in texts])
+    lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
+    ends = np.cumsum(lengths)
+    table = np.ones((8, ends[-1]), dtype=np.int32)
+    table[_ID] = _flat((encoding.ids for encoding in encodings), ends[-1])
+    offsets = _flat(chain.from_iterable(encoding.offsets for encoding in encodings), 2 * ends[-1])
+    # What stands around the tokens of a text, seen on one that has some.
+    longest = encodings[lengths.argmax()]
+    special, types = longest.special_tokens_mask, longest.type_ids
+    before = [*special, 0].index(0)
+    after = sum(special[before:])
+    table[_TYPE] = (types[before:] or [0])[0]
+    for index in range(before):
+        table[_TYPE, ends - lengths + index] = types[index]
+    for index in range(1, after + 1):
+        table[_TYPE, ends - index] = types[-index]
+    if is_piece:
+        numbers = ((-1 if word is None else word for word in encoding.word_ids) for encoding in encodings)
+        table[_WORD] = _flat(numbers, ends[-1])
+    del encodings
+    # All texts as one, a blank apart, since arrays of a few tokens cost as much as those of thousands.
+    kinds = character_kinds("\n".join(text for text, _ in texts))
+    begins = _begins(np.array([len(text) + 1 for text, _ in texts]))[:-1]
+    begin = np.repeat(begins, lengths)
+    offsets = tidy_offsets(kinds, offsets.reshape(-1, 2) + begin[:, None])
+    mask = np.broadcast_to(offsets[:, 0] < offsets[:, 1], (2, len(offsets)))
+    if word_aligned:
+        bounds = np.tile(boundaries_of_kinds(kinds), (2, 1))
+        for (text, own), at in zip(texts, begins.tolist(), strict=True):
+            if own is not None:
+                bounds[:, at : at + len(text) + 1] = own
+        mask = mask & np.take_along_axis(bounds, offsets.T, axis=1)
+    table[[_START, _END]] = offsets.T - begin
+    table[[_BEGINS, _ENDS]] = mask
+    return _Tokenised(table, lengths, before, after)
 
 
-def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[Encoding]:
-    """Texts as a call of the tokenizer encodes them, which takes longer, for lists of all that it knows of a text."""
+def _set_up(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make the tokenizer's backend do what a call of the tokenizer does, and neither truncate nor pad.
+
+    Only what differs is set, since a backend at work in another thread cannot be changed.
+    """
     backend = tokenizer.backend_tokenizer
     if backend.truncation is not None:
         backend.no_truncation()
     if backend.padding is not None:
         backend.no_padding()
-    backend.encode_special_tokens = tokenizer.split_special_tokens
-    encodings: list[Encoding] = backend.encode_batch(texts)
+    if backend.encode_special_tokens != tokenizer.split_special_tokens:
+        backend.encode_special_tokens = tokenizer.split_special_tokens
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[Encoding]:
+    """Texts as a call of the tokenizer encodes them, which takes longer, for lists of all that it knows of a text."""
+    encodings: list[Encoding] = tokenizer.backend_tokenizer.encode_batch(texts)
     return encodings
 
 
 def _a_few(texts: Iterable[_Text]) -> Iterator[list[_Text]]:
-    """Neighbouring texts in lists of `_AT_ONCE` characters at most, and one for each text, or of one text."""
+    """Neighbouring texts in lists of `_AT_ONCE` characters at most, and one more for each text; a long one alone."""
     some: list[_Text] = []
     characters = 0
     for text in texts:
         # An empty text takes room too.
         size = len(text[0]) + 1
-        if some and characters + size > _AT_ONCE:
+        if some and (characters + size > _AT_ONCE or size > _PIECE):
             yield some
             some, characters = [], 0
         some.append(text)
-        characters += size
+        characters += size if size <= _PIECE else _AT_ONCE
     if some:
         yield some
 
