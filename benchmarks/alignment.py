@@ -2,8 +2,9 @@
 
     python benchmarks/alignment.py --texts ../shared/data/conll04/train.jsonl
 
-The texts are repeated to 20,000, in one process. The tokenizer alone gets them in batches of 1,000, as `datasets` gives
-them; `encode_examples` makes batches by itself. The tokenizer uses all cores in both. The processor's seconds, of all threads together, tell what the work costs where the machine is busy with other things.
+The texts are repeated to 20,000, in one process. The tokenizer alone gets them in batches of 1,000; `encode_examples`
+makes batches of its own. Both use all cores. The processor's seconds, of all threads together, tell what the work
+costs where the machine is busy with other things.
 """
 
 import argparse

@@ -182,12 +182,41 @@ def test_the_cost_of_texts_without_words_is_bounded(unigram: PreTrainedTokenizer
     assert ids == unigram(text)["input_ids"]
 
 
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    texts=st.lists(stretches | any_text, max_size=12),
+    which=st.sampled_from(TOKENIZERS),
+    size=st.sampled_from([1, 40, 100]),
+    piece=st.sampled_from([48, 96]),
+)
+def test_lists_made_ahead_give_the_same_in_the_same_order(
+    request: pytest.FixtureRequest, texts: list[str], which: str, size: int, piece: int
+) -> None:
+    tokenizer = request.getfixturevalue(which)
+    together = windows_of(tokenizer, texts, 12)
+    with patch.object(module, "_AT_ONCE", size), patch.object(module, "_PIECE", piece):
+        lists = list(module.token_windows(tokenizer, texts, 12))
+    assert size > 1 or len(lists) == len(texts)
+    assert str([window for some in lists for window in some]) == str(together)
+
+
 def test_settings_left_in_the_tokenizer_do_not_matter(char_tokenizer: PreTrainedTokenizerFast) -> None:
     texts = ["abcdefgh", "a", ""]
     wanted = windows_of(char_tokenizer, texts, 40)
     char_tokenizer.backend_tokenizer.enable_truncation(4)
     char_tokenizer.backend_tokenizer.enable_padding(length=30)
     assert str(windows_of(char_tokenizer, texts, 40)) == str(wanted)
+
+
+def test_what_a_tokenizer_raises_comes_out_after_what_went_before() -> None:
+    tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="none"))
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    with patch.object(module, "_AT_ONCE", 1):
+        windows = module.token_windows(fast, ["a"] * 4 + ["b"] + ["a"] * 9, 4)
+        seen: list[int] = []
+        with pytest.raises(Exception, match="Missing \\[UNK\\] token"):
+            seen.extend(window.sample for some in windows for window in some)
+    assert seen == [0, 1, 2, 3]
 
 
 def test_word_pieces_bound_spans_only_where_words_do(wordpiece: PreTrainedTokenizerBase) -> None:

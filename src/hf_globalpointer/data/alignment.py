@@ -144,17 +144,14 @@ def encode_examples(
         raise ValueError(f"`on_unaligned` must be one of {', '.join(get_args(OnUnaligned))}, got {on_unaligned!r}.")
     examples = list(examples)
     features: list[dict[str, Any]] = []
-    report = AlignmentReport()
-    if not examples:
-        return features, report
-    max_length = max_tokens(tokenizer) if max_length is None else max_length
-
-    texts = [example.text for example in examples]
-    with _uncollected():
-        for windows in token_windows(tokenizer, texts, max_length, stride, word_aligned):
-            labels = _align(examples, windows, label2id, on_unaligned, report, word_aligned)
-            features += _features(windows, labels)
-    return features, report
+    aligner = _Aligner(examples, label2id, on_unaligned, word_aligned)
+    if examples:
+        max_length = max_tokens(tokenizer) if max_length is None else max_length
+        texts = [example.text for example in examples]
+        with _uncollected():
+            for windows in token_windows(tokenizer, texts, max_length, stride, word_aligned):
+                features += _features(windows, aligner.label(windows))
+    return features, aligner.report
 
 
 def _features(windows: TokenWindows, labels: Iterable[list[list[int]]]) -> Iterator[dict[str, Any]]:
@@ -185,34 +182,59 @@ def _uncollected() -> Iterator[None]:
 _Span = tuple[int, int, int, int]
 
 
-def _align(
-    examples: Sequence[Example],
-    windows: TokenWindows,
-    label2id: dict[str, int],
-    on_unaligned: OnUnaligned,
-    report: AlignmentReport,
-    word_aligned: bool,
-) -> list[list[list[int]]]:
-    """The label rows of each window; the entities of its texts that align with none go into the report."""
-    samples = range(windows.samples[0], windows.samples[-1] + 1)
-    spans = _spans(examples, samples, label2id)
-    finder = _TokenFinder(windows, max(len(examples[sample].text) for sample in samples))
-    aligned, rows = finder.find(spans)
-    report.num_entities += len(spans)
-    if not aligned.all():
-        unaligned = list(compress(spans, ~aligned))
-        wider = [finder.expanded(span) if on_unaligned == "expand" else None for span in unaligned]
-        labelled = set(compress(spans, aligned))
-        # Each once, though it may come of several entities.
+@dataclass
+class _Aligner:
+    """Labels windows with the entities of the examples, of which some may align with no tokens: these it reports."""
+
+    examples: Sequence[Example]
+    label2id: dict[str, int]
+    on_unaligned: OnUnaligned
+    word_aligned: bool
+    report: AlignmentReport = field(default_factory=AlignmentReport)
+
+    def label(self, windows: TokenWindows) -> list[list[list[int]]]:
+        """The label rows of each window."""
+        samples = range(windows.samples[0], windows.samples[-1] + 1)
+        spans = self._spans(samples)
+        finder = _TokenFinder(windows, max(len(self.examples[sample].text) for sample in samples))
+        aligned, rows = finder.find(spans)
+        self.report.num_entities += len(spans)
+        if not aligned.all():
+            more = self._account(finder, set(compress(spans, aligned)), list(compress(spans, ~aligned)))
+            rows = np.concatenate([rows, more])
+        rows[:, 1] = np.array([*self.label2id.values()], dtype=np.int64)[rows[:, 1]]
+        rows = rows[rows[:, 0].argsort(kind="stable")]
+        begins = rows[:, 0].searchsorted(np.arange(len(windows.samples) + 1))
+        lists = rows[:, 1:].tolist()
+        return [lists[begin:end] for begin, end in pairwise(begins.tolist())]
+
+    def _spans(self, samples: Iterable[int]) -> list[_Span]:
+        """The distinct entities of some examples, in order."""
+        positions = {label: position for position, label in enumerate(self.label2id)}
+        spans = set()
+        for sample in samples:
+            for entity in self.examples[sample].entities:
+                position = positions.get(entity.label)
+                if position is None:
+                    raise DataError(
+                        f"{self.examples[sample].name}: label {entity.label!r} is none of the model's labels "
+                        f"({', '.join(self.label2id)}); correct it, or train with examples of it."
+                    )
+                spans.add((sample, entity.start, entity.end, position))
+        return sorted(spans)
+
+    def _account(self, finder: "_TokenFinder", labelled: set[_Span], unaligned: Sequence[_Span]) -> Integers:
+        """Report the unaligned beside those that have a label; the rows, as `find` gives them, of what is expanded."""
+        wider = [finder.expanded(span) if self.on_unaligned == "expand" else None for span in unaligned]
+        # Each once, though several entities may become it.
         new = list(dict.fromkeys(span for span in wider if span is not None and span not in labelled))
-        is_held, more = finder.find(new)
+        is_held, rows = finder.find(new)
         held = set(compress(new, is_held))
-        rows = np.concatenate([rows, more])
-        labels = list(label2id)
-        boundaries = cache(lambda sample: word_boundaries(examples[sample].text))
+        labels = list(self.label2id)
+        boundaries = cache(lambda sample: word_boundaries(self.examples[sample].text))
         for span, other in zip(unaligned, wider, strict=True):
             sample, start, end, label = span
-            in_word = word_aligned and not boundaries(sample)[[start, end]].all()
+            in_word = self.word_aligned and not boundaries(sample)[[start, end]].all()
             reason = _IN_WORD if in_word else _CUT if finder.has_bounds(span) else _NO_TOKEN
             expanded, merged = None, other in labelled
             if other is not None and (merged or other in held):
@@ -220,34 +242,15 @@ def _align(
                 labelled.add(other)
             elif other is not None:
                 reason = _CUT
-            item = UnalignedEntity(examples[sample], Entity(start, end, labels[label]), reason, expanded, merged)
-            if on_unaligned == "error":
+            entity = Entity(start, end, labels[label])
+            item = UnalignedEntity(self.examples[sample], entity, reason, expanded, merged)
+            if self.on_unaligned == "error":
                 raise DataError(
                     f"{item}; correct its start and end, take longer windows or a longer stride if it is cut, or "
                     'choose `on_unaligned="drop"` or `"expand"`.'
                 )
-            report.unaligned.append(item)
-    rows[:, 1] = np.array([*label2id.values()], dtype=np.int64)[rows[:, 1]]
-    rows = rows[rows[:, 0].argsort(kind="stable")]
-    begins = rows[:, 0].searchsorted(np.arange(len(windows.samples) + 1))
-    lists = rows[:, 1:].tolist()
-    return [lists[begin:end] for begin, end in pairwise(begins.tolist())]
-
-
-def _spans(examples: Sequence[Example], samples: Iterable[int], label2id: dict[str, int]) -> list[_Span]:
-    """The distinct entities of some of the examples, in order."""
-    positions = {label: position for position, label in enumerate(label2id)}
-    spans = set()
-    for sample in samples:
-        for entity in examples[sample].entities:
-            position = positions.get(entity.label)
-            if position is None:
-                raise DataError(
-                    f"{examples[sample].name}: label {entity.label!r} is none of the model's labels "
-                    f"({', '.join(label2id)}); correct it, or train with examples of it."
-                )
-            spans.add((sample, entity.start, entity.end, position))
-    return sorted(spans)
+            self.report.unaligned.append(item)
+        return rows
 
 
 class _TokenFinder:
