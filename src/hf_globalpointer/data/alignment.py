@@ -287,8 +287,8 @@ class _TokenFinder:
         """Find the tokens of spans.
 
         Returns:
-            Whether any window holds each span `(n,)`; and for each that does its number, the label, first and last
-            token there `(m, 4)`.
+            Whether any window holds each span `(n,)`; and, for each window that holds one, its number, the label, and
+            the first and last token there `(m, 4)`.
         """
         flat = np.fromiter(chain.from_iterable(spans), np.int64, 4 * len(spans))
         sample, start, end, label = flat.reshape(-1, 4).T
