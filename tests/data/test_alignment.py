@@ -12,9 +12,10 @@ from transformers import EvalPrediction, PreTrainedTokenizerBase, PreTrainedToke
 
 from conftest import windows_of
 from hf_globalpointer.data import AlignmentReport, DataError, Entity, Example, encode_examples, read_examples
+from hf_globalpointer.data.alignment import _TokenFinder
 from hf_globalpointer.metrics import ComputeSpanMetrics, score_predictions
 from hf_globalpointer.modeling.characters import character_kinds, word_boundaries
-from hf_globalpointer.modeling.token_windows import TokenWindow, tidy_offsets
+from hf_globalpointer.modeling.token_windows import TokenWindow, tidy_offsets, token_windows
 
 
 SAMPLES = list(read_examples(str(files("hf_globalpointer.data") / "samples" / "dev.jsonl")))
@@ -698,6 +699,15 @@ def test_chinese_characters_are_tokens_and_words(wordpiece: PreTrainedTokenizerB
         (feature,), report = encode_examples([Example(text, entities)], wordpiece, IDS, 30, word_aligned=word_aligned)
         assert sorted(feature["labels"]) == [[0, 3, 6], [1, 3, 4]]
         assert report.unaligned == []
+
+
+def test_spans_are_sought_in_the_windows_that_reach_them(char_tokenizer: PreTrainedTokenizerFast) -> None:
+    """In all windows of a text, alignment would take time by the square of its length."""
+    (windows,) = token_windows(char_tokenizer, ["kl", "ab cd ef gh ij"], 6, 1)
+    finder = _TokenFinder(windows, 14)
+    assert windows.samples.tolist() == [0, 1, 1, 1]
+    assert finder._reach_from.tolist() == [0, 15, 19, 24]
+    assert finder._reach_to.tolist() == [2, 20, 25, 29]
 
 
 def test_many_texts_are_the_same_as_one_by_one(wordpiece: PreTrainedTokenizerBase) -> None:

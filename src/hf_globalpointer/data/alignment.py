@@ -272,8 +272,8 @@ class _TokenFinder:
         # whatever order a tokenizer gives its tokens.
         texts = windows.samples * self._width
         starts = np.where(self._starts < self._ends, self._starts, longest)
-        # What is added lets windows without tokens begin at the end.
-        reach_from = texts + np.minimum.reduceat(np.append(starts, 0), self._begins[:-1])
+        # What is added changes nothing, but lets windows without tokens begin at the end.
+        reach_from = texts + np.minimum.reduceat(np.append(starts, longest), self._begins[:-1])
         reach_to = texts + np.maximum.reduceat(np.append(self._ends, 0), self._begins[:-1])
         self._reach_from = np.minimum.accumulate(reach_from[::-1])[::-1]
         self._reach_to = np.maximum.accumulate(reach_to)
