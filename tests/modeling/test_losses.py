@@ -27,7 +27,8 @@ def some_spans(scores: SpanScores, share: float, seed: int) -> tuple[torch.Tenso
 
 def double(scores: SpanScores) -> SpanScores:
     parts = (scores.query, scores.key, scores.start, scores.end)
-    return SpanScores(*(part if part is None else part.detach().double() for part in parts), scores.mask)
+    doubled = (part if part is None else part.detach().double() for part in parts)
+    return SpanScores(*doubled, scores.mask, scores.max_span_length)
 
 
 @settings(max_examples=60)

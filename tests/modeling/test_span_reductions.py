@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_globalpointer import SpanScores
-from hf_globalpointer.modeling import span_reductions
+from hf_globalpointer.modeling import per_type_reductions, shared_reductions, span_blocks
 from hf_globalpointer.modeling.loss_global_pointer import binary_cross_entropy_loss, class_imbalance_loss
 from hf_globalpointer.modeling.span_labels import spans_from_labels
 from modeling.test_losses import double, some_spans
@@ -15,6 +15,8 @@ from modeling.test_span_scores import dense_set, rows
 
 # Rows of a block, and scores worked on at a time: the real ones, and so few that every border is crossed.
 BLOCKS = st.sampled_from([(64, 2**19), (7, 100), (1, 1)])
+# The longest spans: none, one token, within a block of 7, as long as it, across blocks, and longer than any text.
+LONGEST = st.sampled_from([None, 1, 2, 5, 7, 8, 20, 100])
 
 
 def dense_loss(scores: SpanScores, gold: list[set[tuple[int, int, int]]], threshold: float, kind: str) -> torch.Tensor:
@@ -33,12 +35,14 @@ def dense_loss(scores: SpanScores, gold: list[set[tuple[int, int, int]]], thresh
     return (torch.cat([negative, limit], -1).logsumexp(-1) + torch.cat([wanted, -limit], -1).logsumexp(-1)).mean()
 
 
-def make_scores(batch: int, types: int, n: int, shared: bool, seed: int, spread: float) -> SpanScores:
+def make_scores(
+    batch: int, types: int, n: int, shared: bool, seed: int, spread: float, max_span_length: int | None = None
+) -> SpanScores:
     """Scores whose parts are normal with a standard deviation of about `spread`."""
     torch.manual_seed(seed)
     query, key = (torch.randn(batch, 1 if shared else types, n, 4) * (spread / 2) ** 0.5 for _ in range(2))
     start, end = (torch.randn(batch, types, n) * spread if shared else None for _ in range(2))
-    return SpanScores(query, key, start, end, torch.rand(batch, 2, n) > 0.15)
+    return SpanScores(query, key, start, end, torch.rand(batch, 2, n) > 0.15, max_span_length)
 
 
 def assert_equals_dense(scores: SpanScores, share: float, threshold: float, kind: str, seed: int) -> None:
@@ -69,6 +73,7 @@ def assert_equals_dense(scores: SpanScores, share: float, threshold: float, kind
     st.sampled_from([0.0, 0.02, 0.5, 1.0]),
     st.sampled_from([0.0, 1.5]),
     BLOCKS,
+    LONGEST,
 )
 def test_loss_and_gradients_are_those_of_the_dense_definition(
     kind: str,
@@ -81,18 +86,21 @@ def test_loss_and_gradients_are_those_of_the_dense_definition(
     share: float,
     threshold: float,
     block: tuple[int, int],
+    max_span_length: int | None,
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(span_reductions, "BLOCK_ROWS", block[0])
-        patch.setattr(span_reductions, "_BLOCK_SCORES", {"cpu": block[1]})
-        scores = make_scores(batch, types, n, shared, seed, spread)
+        patch.setattr(span_blocks, "BLOCK_ROWS", block[0])
+        patch.setattr(span_blocks, "_BLOCK_SCORES", {"cpu": block[1]})
+        scores = make_scores(batch, types, n, shared, seed, spread, max_span_length)
         assert_equals_dense(scores, share, threshold, kind, seed)
 
 
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("n", [64, 65, 150])
-def test_sequences_of_several_blocks(shared: bool, n: int) -> None:
-    assert_equals_dense(make_scores(2, 3, n, shared, n, 3.0), 0.005, 0.0, "class_imbalance", n)
+@pytest.mark.parametrize("max_span_length", [None, 1, 16, 64, 65, 66])
+@pytest.mark.parametrize("kind", ["class_imbalance", "bce"])
+def test_sequences_of_several_blocks(shared: bool, n: int, max_span_length: int | None, kind: str) -> None:
+    assert_equals_dense(make_scores(2, 3, n, shared, n, 3.0, max_span_length), 0.005, 0.0, kind, n)
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -127,6 +135,7 @@ def test_a_sum_whose_products_underflow_is_exact() -> None:
     st.floats(-30, 30),
     BLOCKS,
     st.sampled_from([None, 1, 5]),
+    LONGEST,
 )
 def test_above_is_the_dense_set_whatever_the_blocks(
     shared: bool,
@@ -138,12 +147,13 @@ def test_above_is_the_dense_set_whatever_the_blocks(
     threshold: float,
     block: tuple[int, int],
     max_spans: int | None,
+    max_span_length: int | None,
 ) -> None:
-    scores = make_scores(batch, types, n, shared, seed, spread)
+    scores = make_scores(batch, types, n, shared, seed, spread, max_span_length)
     limits = torch.linspace(threshold, threshold + spread, types)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(span_reductions, "BLOCK_ROWS", block[0])
-        patch.setattr(span_reductions, "_BLOCK_SCORES", {"cpu": block[1]})
+        patch.setattr(span_blocks, "BLOCK_ROWS", block[0])
+        patch.setattr(span_blocks, "_BLOCK_SCORES", {"cpu": block[1]})
         found = scores.above(limits, max_spans)
     expected = dense_set(scores, limits.tolist())
     if max_spans is not None:
@@ -162,7 +172,7 @@ def test_operators_keep_the_rules_of_torch(shared: bool) -> None:
     query, key = scores.query.requires_grad_(), scores.key.requires_grad_()
     if shared:
         bounds = scores.start.requires_grad_(), scores.end.requires_grad_()
-        torch.library.opcheck(span_reductions.shared_row_logsumexp, (query, key, *bounds, scores.mask, positives))
+        torch.library.opcheck(shared_reductions.shared_row_logsumexp, (query, key, *bounds, scores.mask, positives, 4))
     else:
-        torch.library.opcheck(span_reductions.row_logsumexp, (query, key, scores.mask, positives))
-        torch.library.opcheck(span_reductions.row_softplus, (query, key, scores.mask, positives))
+        torch.library.opcheck(per_type_reductions.row_logsumexp, (query, key, scores.mask, positives, 4))
+        torch.library.opcheck(per_type_reductions.row_softplus, (query, key, scores.mask, positives, 4))

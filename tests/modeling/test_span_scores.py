@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,10 +93,17 @@ def test_nothing_over_the_threshold_gives_no_rows() -> None:
     assert found.scores.shape == (2, 0)
 
 
-def test_a_span_is_no_longer_than_the_upper_triangle_allows() -> None:
-    scores = random_scores(1, 2, 6, False, 0)
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("longest", [None, 1, 3, 5, 6, 9])
+def test_a_span_lies_in_the_upper_triangle_and_the_band(shared: bool, longest: int | None) -> None:
+    scores = replace(random_scores(1, 2, 6, shared, 0), max_span_length=longest)
     begin, end = scores.mask[0].tolist()
-    pairs = [(i, j) for i in range(6) for j in range(i, 6) if begin[i] and end[j]]
+    pairs = [(i, j) for i in range(6) for j in range(i, min(6, i + (longest or 6))) if begin[i] and end[j]]
     assert 0 < len(pairs) < 21
+    assert scores.dense()[0, 0].isfinite().nonzero().tolist() == [[i, j] for i, j in pairs]
     assert sorted(rows(scores.above(-torch.inf).spans)[0]) == [(a, i, j) for a in range(2) for i, j in pairs]
     assert scores.num_spans().tolist() == [len(pairs)]
+    every = torch.tensor([[[1, i, j] for i in range(6) for j in range(i, 6)]])
+    within = [j - i < (longest or 6) for _, i, j in every[0].tolist()]
+    assert scores.at(every).isfinite().tolist() == [within]
+

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from ..modeling.span_reductions import PADDING
+from ..modeling.span_blocks import PADDING
 
 
 @dataclass

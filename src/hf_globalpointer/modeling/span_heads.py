@@ -79,6 +79,7 @@ class SpanHead(nn.Module):
         key: Tensor,
         attention_mask: Tensor | None,
         span_token_mask: Tensor | None,
+        max_span_length: int | None,
         start: Tensor | None = None,
         end: Tensor | None = None,
     ) -> SpanScores:
@@ -103,7 +104,7 @@ class SpanHead(nn.Module):
                     f"tokens that may begin and those that may end a span; got {tuple(span_token_mask.shape)}."
                 )
             mask = mask & span_token_mask.to(mask.device).bool().view(samples, -1, n)
-        return SpanScores(query, key, start, end, mask)
+        return SpanScores(query, key, start, end, mask, max_span_length)
 
 
 class GlobalPointerHead(SpanHead):
@@ -116,11 +117,15 @@ class GlobalPointerHead(SpanHead):
         self.dense = Float32Linear(config.hidden_size, self.num_types * 2 * self.head_size)
 
     def forward(
-        self, hidden_states: Tensor, attention_mask: Tensor | None = None, span_token_mask: Tensor | None = None
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        span_token_mask: Tensor | None = None,
+        max_span_length: int | None = None,
     ) -> SpanScores:
         """Score all spans of hidden states `(B, n, H)`; the masks are those of the model's `forward`."""
         query, key = self._query_and_key(hidden_states)
-        return self._scores(query, key, attention_mask, span_token_mask)
+        return self._scores(query, key, attention_mask, span_token_mask, max_span_length)
 
     def _query_and_key(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
         """Both `(B, E, n, d)`, in the order in which spans are scored, so that no product has to copy them."""
@@ -142,14 +147,18 @@ class EfficientGlobalPointerHead(SpanHead):
         self.dense_2 = Float32Linear(size, 2 * self.num_types)
 
     def forward(
-        self, hidden_states: Tensor, attention_mask: Tensor | None = None, span_token_mask: Tensor | None = None
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        span_token_mask: Tensor | None = None,
+        max_span_length: int | None = None,
     ) -> SpanScores:
         """Score all spans of hidden states `(B, n, H)`; the masks are those of the model's `forward`."""
         hidden_states = self.dropout(hidden_states)
         states = self.dense_1(hidden_states)
         query, key = states.unsqueeze(1).chunk(2, dim=-1)
         start, end = self._start_and_end(hidden_states if self.from_hidden else states)
-        return self._scores(query, key, attention_mask, span_token_mask, start, end)
+        return self._scores(query, key, attention_mask, span_token_mask, max_span_length, start, end)
 
     def _start_and_end(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """Both `(B, E, n)`; with many types, every pass over them shows, so there is only that of the product."""

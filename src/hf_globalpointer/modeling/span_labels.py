@@ -3,10 +3,12 @@
 import torch
 from torch import Tensor
 
-from .span_reductions import PADDING, index_in_group
+from .span_blocks import PADDING, index_in_group
 
 
-def spans_from_labels(labels: Tensor, num_types: int, mask: Tensor) -> Tensor:
+def spans_from_labels(
+    labels: Tensor, num_types: int, mask: Tensor, max_span_length: int | None = None
+) -> Tensor:
     """Turn the `labels` of a batch into distinct, checked span rows.
 
     Args:
@@ -14,6 +16,7 @@ def spans_from_labels(labels: Tensor, num_types: int, mask: Tensor) -> Tensor:
             Rows (type, first token, last token inclusive) padded with -100, in any order, or dense labels.
         num_types (`int`): E.
         mask (`torch.BoolTensor` of shape `(B, 2, n)`): The tokens that may begin, and those that may end a span.
+        max_span_length (`int`, *optional*): The most tokens of a span.
 
     Returns:
         `torch.LongTensor` of shape `(B, M, 3)`: each gold span once, padded with -100.
@@ -37,7 +40,7 @@ def spans_from_labels(labels: Tensor, num_types: int, mask: Tensor) -> Tensor:
     spans = spans.long()
     # A compiled graph cannot raise on the values of a tensor; eager training and evaluation always check.
     if not torch.compiler.is_compiling():
-        _check(spans, num_types, mask)
+        _check(spans, num_types, mask, max_span_length)
     return _distinct(spans, num_types, n)
 
 
@@ -59,7 +62,7 @@ def _rows_from_dense(labels: Tensor, shape: tuple[int, ...]) -> Tensor:
     return spans
 
 
-def _check(spans: Tensor, num_types: int, mask: Tensor) -> None:
+def _check(spans: Tensor, num_types: int, mask: Tensor, max_span_length: int | None) -> None:
     """Raise a `ValueError` that names the first row that is no span of this batch."""
     n = mask.shape[-1]
     padding = (spans == PADDING).all(-1)
@@ -69,6 +72,8 @@ def _check(spans: Tensor, num_types: int, mask: Tensor) -> None:
         f"its type is not in 0..{num_types - 1}": (types < 0) | (types >= num_types),
         f"its tokens are not in 0..{n - 1}": (first < 0) | (first >= n) | (last < 0) | (last >= n),
         "its last token comes before its first": last < first,
+        f"it has more tokens than `config.max_span_length`, {max_span_length}; raise that, or leave it out by "
+        "`encode_examples(..., max_span_length=...)`": last - first >= (n if max_span_length is None else max_span_length),
         "no span is scored that begins or ends there: the token is padding, special, or otherwise masked": ~(
             mask[sample, 0, first.clamp(0, n - 1)] & mask[sample, 1, last.clamp(0, n - 1)]
         ),

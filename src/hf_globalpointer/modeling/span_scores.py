@@ -10,7 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .span_reductions import row_logsumexp, row_softplus, scores_at, shared_row_logsumexp
+from .per_type_reductions import row_logsumexp, row_softplus
+from .shared_reductions import shared_row_logsumexp
+from .span_blocks import scores_at
 from .span_search import spans_above
 
 
@@ -32,7 +34,8 @@ class ScoredSpans(NamedTuple):
 class SpanScores:
     """s[a,i,j] = query[h(a),i] . key[h(a),j] + start[a,i] + end[a,j], for all types a and all spans i <= j.
 
-    Covers eq. 4-7 of the paper. With one head per type, h(a) = a; with one shared head, h(a) = 0.
+    Covers eq. 4-7 of the paper. With one head per type, h(a) = a; with one shared head, h(a) = 0. With
+    `max_span_length`, what has more tokens is no span: it has no score anywhere, and costs nothing.
 
     Args:
         query (`torch.FloatTensor` of shape `(B, E or 1, n, d)`): Rotated queries, already divided by sqrt(d).
@@ -40,6 +43,7 @@ class SpanScores:
         start (`torch.FloatTensor` of shape `(B, E, n)`, *optional*): What a type adds for its first token.
         end (`torch.FloatTensor` of shape `(B, E, n)`, *optional*): What a type adds for its last token.
         mask (`torch.BoolTensor` of shape `(B, 2, n)`): The tokens that may begin, and those that may end a span.
+        max_span_length (`int`, *optional*): The most tokens of a span.
     """
 
     query: Tensor
@@ -47,6 +51,7 @@ class SpanScores:
     start: Tensor | None
     end: Tensor | None
     mask: Tensor
+    max_span_length: int | None = None
 
     @property
     def num_types(self) -> int:
@@ -54,12 +59,18 @@ class SpanScores:
         return self.query.shape[1] if self.start is None else self.start.shape[1]
 
     def valid(self) -> Tensor:
-        """Bool `(B, n, n)`: the pairs (i, j) with i <= j where i may begin and j may end a span."""
-        return (self.mask[:, 0, :, None] & self.mask[:, 1, None, :]).triu()
+        """Bool `(B, n, n)`: the pairs (i, j) with i <= j < i + max_span_length where i may begin and j end a span."""
+        pairs = (self.mask[:, 0, :, None] & self.mask[:, 1, None, :]).triu()
+        return pairs if self.max_span_length is None else pairs.tril(self.max_span_length - 1)
 
     def num_spans(self) -> Tensor:
         """Long `(B,)`: the number of valid spans of each sample."""
-        return (self.mask[:, 0].cumsum(-1) * self.mask[:, 1]).sum(-1)
+        begins = self.mask[:, 0].cumsum(-1)
+        if self.max_span_length is not None:
+            # Of those up to a token, without those that begin too long before it.
+            too_early = begins[:, : -self.max_span_length]
+            begins = torch.cat([begins[:, : self.max_span_length], begins[:, self.max_span_length :] - too_early], -1)
+        return (begins * self.mask[:, 1]).sum(-1)
 
     def dense(self) -> Tensor:
         """Float `(B, E, n, n)`: the score of every span, -inf where there is no valid span."""
@@ -76,9 +87,12 @@ class SpanScores:
             spans (`torch.LongTensor` of shape `(B, M, 3)`): Rows (type, first, last), padded with -100.
 
         Returns:
-            Float `(B, M)`: the score of each row, -inf for padding.
+            Float `(B, M)`: the score of each row, -inf for padding and for what is longer than `max_span_length`.
         """
-        return scores_at(self.query, self.key, self.start, self.end, spans)
+        scores = scores_at(self.query, self.key, self.start, self.end, spans)
+        if self.max_span_length is None:
+            return scores
+        return scores.masked_fill(spans[..., 2] - spans[..., 1] >= self.max_span_length, -torch.inf)
 
     def negative_logsumexp(self, positives: Tensor, threshold: float = 0.0) -> tuple[Tensor, Tensor]:
         """log(e^threshold + sum of e^s over the negative spans), the first term of eq. 11.
@@ -92,7 +106,7 @@ class SpanScores:
         Returns:
             Float `(B, E)`; and, from the same pass, the scores of the positives as of [`at`], float `(B, M)`.
         """
-        parts = self.query, self.key, self.mask, positives
+        parts = self.query, self.key, self.mask, positives, self.max_span_length
         if self.start is not None and self.end is not None:
             total, listed, *_ = shared_row_logsumexp(*parts[:2], self.start, self.end, *parts[2:])
         else:
@@ -116,7 +130,7 @@ class SpanScores:
         query, key = (part.expand(-1, self.num_types, -1, -1) for part in (self.query, self.key))
         query = torch.cat([query, torch.stack([start - threshold, zeros + 1], dim=-1)], dim=-1)
         key = torch.cat([key, torch.stack([zeros + 1, end], dim=-1)], dim=-1)
-        rows, listed = row_softplus(query, key, self.mask, positives)
+        rows, listed = row_softplus(query, key, self.mask, positives, self.max_span_length)
         return rows.sum(-1), listed
 
     def above(self, threshold: float | Tensor, max_spans: int | None = None) -> ScoredSpans:
@@ -129,4 +143,4 @@ class SpanScores:
         """
         limits = torch.as_tensor(threshold, dtype=self.query.dtype, device=self.query.device).expand(self.num_types)
         parts = self.query, self.key, self.start, self.end, self.mask
-        return ScoredSpans(*spans_above(*parts, limits.contiguous(), max_spans))
+        return ScoredSpans(*spans_above(*parts, limits.contiguous(), max_spans, self.max_span_length))

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from transformers.utils import logging
 
-from .span_reductions import NAMESPACE, PADDING, block_scores, index_in_group, type_blocks, upper_blocks
+from .per_type_reductions import type_blocks
+from .span_blocks import NAMESPACE, PADDING, block_scores, index_in_group, upper_blocks
 
 
 logger = logging.get_logger(__name__)
@@ -22,6 +23,7 @@ def spans_above(
     mask: Tensor,
     limits: Tensor,
     max_spans: int | None,
+    max_span_length: int | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Find the spans whose score is greater than their type's limit; a custom operator, one node for `torch.compile`.
 
@@ -35,6 +37,7 @@ def spans_above(
         max_spans (`int`, *optional*):
             Keep no more than this many spans of a sample: those that score highest; of two that score the same, the
             one that comes first. What is left out is counted, and said once.
+        max_span_length (`int`, *optional*): The most tokens of a span.
 
     Returns:
         Spans `(B, K, 3)` ordered by first token, then the longer first, then type, padded with -100; their scores
@@ -43,9 +46,9 @@ def spans_above(
     samples, n, num_types = len(mask), mask.shape[-1], len(limits)
     with torch.autocast(query.device.type, enabled=False):
         if start is not None and end is not None:
-            hits = _shared_hits(query[:, 0], key[:, 0], start, end, mask, limits)
+            hits = _shared_hits(query[:, 0], key[:, 0], start, end, mask, limits, max_span_length)
         else:
-            hits = _type_hits(query, key, mask, limits)
+            hits = _type_hits(query, key, mask, limits, max_span_length)
         codes, scores = mask.new_empty(0, dtype=torch.long), query.new_empty(0)
         found = 0
         for sample, types, first, last, values in hits:
@@ -74,7 +77,7 @@ def spans_above(
 
 @spans_above.register_fake
 def _(
-    query: Tensor, key: Tensor, start: Tensor | None, end: Tensor | None, mask: Tensor, limits: Tensor, max_spans: Any
+    query: Tensor, key: Tensor, start: Tensor | None, end: Tensor | None, mask: Tensor, limits: Tensor, *options: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
     most = torch.library.get_ctx().new_dynamic_size()
     spans = mask.new_empty((len(mask), most, 3), dtype=torch.long)
@@ -84,7 +87,15 @@ def _(
 Hits = Iterator[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]
 
 
-def _shared_hits(query: Tensor, key: Tensor, start: Tensor, end: Tensor, mask: Tensor, limits: Tensor) -> Hits:
+def _shared_hits(
+    query: Tensor,
+    key: Tensor,
+    start: Tensor,
+    end: Tensor,
+    mask: Tensor,
+    limits: Tensor,
+    max_span_length: int | None,
+) -> Hits:
     """As `_type_hits`; pairs of tokens that no type can lift over its limit are passed over."""
     may_begin, may_end = mask.unbind(1)
     best_start = (start - limits[:, None]).amax(1).masked_fill(~may_begin, -torch.inf)
@@ -94,12 +105,12 @@ def _shared_hits(query: Tensor, key: Tensor, start: Tensor, end: Tensor, mask: T
     least = -1e-5 * (1 + largest)
     by_token = start.transpose(1, 2).contiguous(), end.transpose(1, 2).contiguous()
     step = max(1, block_scores(query.device) // len(limits))
-    for rows, scores in upper_blocks(query, key, may_end):
+    for rows, columns, scores in upper_blocks(query, key, may_end, max_span_length):
         bound = scores + best_start[:, rows, None]
-        bound += best_end[:, None, rows.start :]
+        bound += best_end[:, None, columns]
         sample, first, last = (bound > least).nonzero().unbind(-1)
         pairs = scores[sample, first, last]
-        first, last = first + rows.start, last + rows.start
+        first, last = first + rows.start, last + columns.start
         for begin in range(0, len(pairs), step):
             s, i, j = (x[begin : begin + step] for x in (sample, first, last))
             values = pairs[begin : begin + step, None] + by_token[0][s, i] + by_token[1][s, j]
@@ -107,17 +118,17 @@ def _shared_hits(query: Tensor, key: Tensor, start: Tensor, end: Tensor, mask: T
             yield s[hit], types, i[hit], j[hit], values[hit, types]
 
 
-def _type_hits(query: Tensor, key: Tensor, mask: Tensor, limits: Tensor) -> Hits:
+def _type_hits(query: Tensor, key: Tensor, mask: Tensor, limits: Tensor, max_span_length: int | None) -> Hits:
     """Yield samples, types, first tokens, last tokens and scores of spans over the limits, block by block."""
     nothing = mask.new_empty((len(mask), 0, 3), dtype=torch.long)
     limit = limits.repeat(len(mask))[:, None, None]
     may_begin = mask[:, 0].repeat_interleave(len(limits), 0)
-    for group, rows, scores in type_blocks(query, key, mask, nothing):
+    for group, rows, columns, scores in type_blocks(query, key, mask, nothing, max_span_length):
         over = (scores > limit[group]).logical_and_(may_begin[group, rows, None])
         matrix, first, last = over.nonzero().unbind(-1)
         values = scores[matrix, first, last]
         matrix += group.start
-        yield matrix // len(limits), matrix % len(limits), first + rows.start, last + rows.start, values
+        yield matrix // len(limits), matrix % len(limits), first + rows.start, last + columns.start, values
 
 
 def _best(

@@ -1,0 +1,167 @@
+"""Sums over all spans that begin at a token, where each type has a query and a key of its own.
+
+    lse_ai = log sum_j e^(q_ai . k_aj)          d lse_ai / d s_aij = e^(s_aij - lse_ai)
+    sp_ai = sum_j log(1 + e^(q_ai . k_aj))      d sp_ai / d s_aij = sigmoid(s_aij)
+
+over the negative spans (i, j) of type a. Forward goes through the spans block by block and keeps only the sums; backward
+computes the scores of each block again, as flash attention does (Dao et al., 2022,
+https://arxiv.org/abs/2205.14135), and from its share of the gradient, g = d loss / d s, adds g k to the gradient of the
+queries and g^T q to that of the keys.
+
+These are custom operators, so that `torch.compile` takes each as one node of its graph, whatever the shapes. The scores
+of the positives come with the sums: so their gradients add to the few numbers they concern, not to tensors full of
+zeros.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .span_blocks import (
+    LOWEST,
+    NAMESPACE,
+    add_gradients_at,
+    block_of,
+    matrices_at_once,
+    num_blocks,
+    scores_at,
+    split_by_tile,
+    upper_blocks,
+)
+
+
+def type_blocks(
+    query: Tensor, key: Tensor, mask: Tensor, positives: Tensor, max_span_length: int | None
+) -> Iterator[tuple[slice, slice, slice, Tensor]]:
+    """The scores of the negative spans, block by block; arguments as of [`row_logsumexp`].
+
+    Yields:
+        A slice of the B * E score matrices, first tokens, last tokens, and the scores, -inf for what is no negative
+        span. They may be overwritten.
+    """
+    samples, num_types, n, _ = query.shape
+    query, key, may_end = query.flatten(0, 1), key.flatten(0, 1), mask[:, 1].repeat_interleave(num_types, 0)
+    step = matrices_at_once(n, max_span_length, query.device)
+    groups = [slice(begin, begin + step) for begin in range(0, samples * num_types, step)]
+    matrix = torch.arange(samples, device=positives.device)[:, None] * num_types + positives[..., 0]
+    tile = matrix // step * num_blocks(n) + block_of(positives[..., 1])
+    tiles = iter(split_by_tile(positives, tile, len(groups) * num_blocks(n)))
+    for group in groups:
+        for rows, columns, scores in upper_blocks(query[group], key[group], may_end[group], max_span_length):
+            sample, types, first, last = next(tiles).unbind(-1)
+            row = sample * num_types + types - group.start
+            scores[row, first - rows.start, last - columns.start] = -torch.inf
+            yield group, rows, columns, scores
+
+
+@torch.library.custom_op(f"{NAMESPACE}::row_logsumexp", mutates_args=())
+def row_logsumexp(
+    query: Tensor, key: Tensor, mask: Tensor, positives: Tensor, max_span_length: int | None
+) -> tuple[Tensor, Tensor]:
+    """Log sum_j e^(query_ai . key_aj) over the negative spans (i, j) of type a.
+
+    Args:
+        query (`torch.FloatTensor` of shape `(B, E, n, d)`): Queries.
+        key (`torch.FloatTensor` of shape `(B, E, n, d)`): Keys.
+        mask (`torch.BoolTensor` of shape `(B, 2, n)`): The tokens that may begin, and that may end a span.
+        positives (`torch.LongTensor` of shape `(B, M, 3)`): The spans left out, distinct, padded with -100.
+        max_span_length (`int`, *optional*): The most tokens of a span.
+
+    Returns:
+        Float `(B, E, n)`: very low for masked tokens and where no negative span begins; and the scores of the
+        positives, float `(B, M)`, -inf for padding.
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        result = query.new_empty(query.shape[:3])
+        flat = result.flatten(0, 1)
+        for group, rows, _, scores in type_blocks(query, key, mask, positives, max_span_length):
+            top = scores.amax(-1, keepdim=True).clamp_(min=LOWEST)
+            flat[group, rows] = scores.sub_(top).exp_().sum(-1).log_().add_(top[..., 0])
+        result.masked_fill_(~mask[:, :1], LOWEST).clamp_(min=LOWEST)
+        return result, scores_at(query, key, None, None, positives)
+
+
+@torch.library.custom_op(f"{NAMESPACE}::row_softplus", mutates_args=())
+def row_softplus(
+    query: Tensor, key: Tensor, mask: Tensor, positives: Tensor, max_span_length: int | None
+) -> tuple[Tensor, Tensor]:
+    """Sum_j log(1 + e^(query_ai . key_aj)) over the negative spans (i, j) of type a; arguments as in `row_logsumexp`.
+
+    Returns:
+        Float `(B, E, n)`, 0 for masked tokens; and the scores of the positives, float `(B, M)`, -inf for padding.
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        result = query.new_empty(query.shape[:3])
+        flat = result.flatten(0, 1)
+        for group, rows, _, scores in type_blocks(query, key, mask, positives, max_span_length):
+            flat[group, rows] = torch.nn.functional.softplus(scores).sum(-1)
+        return result.masked_fill_(~mask[:, :1], 0.0), scores_at(query, key, None, None, positives)
+
+
+@row_logsumexp.register_fake
+@row_softplus.register_fake
+def _(
+    query: Tensor, key: Tensor, mask: Tensor, positives: Tensor, max_span_length: int | None
+) -> tuple[Tensor, Tensor]:
+    return query.new_empty(query.shape[:3]), query.new_empty(positives.shape[:2])
+
+
+@torch.library.custom_op(f"{NAMESPACE}::row_reduction_backward", mutates_args=())
+def _row_reduction_backward(
+    grad: Tensor,
+    grad_positives: Tensor,
+    result: Tensor | None,
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor,
+    positives: Tensor,
+    max_span_length: int | None,
+) -> tuple[Tensor, Tensor]:
+    """Gradients of `row_logsumexp`, which needs its result for them, or of `row_softplus`, which does not."""
+    with torch.autocast(query.device.type, enabled=False):
+        grad_query, grad_key = query.new_empty(query.shape), key.new_zeros(key.shape)
+        flat_query, flat_key = query.flatten(0, 1), key.flatten(0, 1)
+        flat_grad_query, flat_grad_key = grad_query.flatten(0, 1), grad_key.flatten(0, 1)
+        flat_grad = grad.masked_fill(~mask[:, :1], 0.0).flatten(0, 1)[..., None]
+        if result is not None:
+            # No span takes part in a sum that is not one.
+            flat_result = result.masked_fill(result <= LOWEST, torch.inf).flatten(0, 1)[..., None]
+        for group, rows, columns, scores in type_blocks(query, key, mask, positives, max_span_length):
+            if result is None:
+                scores.sigmoid_()
+            else:
+                scores.sub_(flat_result[group, rows]).exp_()
+            scores *= flat_grad[group, rows]
+            flat_grad_query[group, rows] = torch.bmm(scores, flat_key[group, columns])
+            flat_grad_key[group, columns].baddbmm_(scores.transpose(1, 2), flat_query[group, rows])
+        add_gradients_at(grad_positives, positives, query, key, (grad_query, grad_key))
+        return grad_query, grad_key
+
+
+@_row_reduction_backward.register_fake
+def _(grad: Tensor, grad_positives: Tensor, result: Tensor | None, query: Tensor, key: Tensor, *inputs: Any) -> Any:
+    return query.new_empty(query.shape), key.new_empty(key.shape)
+
+
+def _save_result(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    *tensors, ctx.max_span_length = inputs
+    ctx.save_for_backward(output[0], *tensors)
+
+
+def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    *tensors, ctx.max_span_length = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _logsumexp_backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    return *_row_reduction_backward(*grads, *ctx.saved_tensors, ctx.max_span_length), None, None, None
+
+
+def _softplus_backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    return *_row_reduction_backward(*grads, None, *ctx.saved_tensors, ctx.max_span_length), None, None, None
+
+
+row_logsumexp.register_autograd(_logsumexp_backward, setup_context=_save_result)
+row_softplus.register_autograd(_softplus_backward, setup_context=_save_inputs)

@@ -1,0 +1,252 @@
+"""The sum over all spans of a type, where one query and one key are shared by all types.
+
+With s_ij = q_i . k_j, the score of span (i, j) for type a is s_ij + start_ai + end_aj, and e^score is a product. So the
+sums of all types are one matrix product of e^s, `(rows, columns)`, and e^end, `(types, columns)`:
+
+    lse_ai = log sum_j e^(s_ij + start_ai + end_aj)
+           = start_ai + top_i + shift_a + log sum_j e^(s_ij - top_i) e^(end_aj - shift_a)
+
+where top_i is the highest s_ij of the row and shift_a the highest end_aj of the type, so that no factor overflows. The
+result is total_a = log sum_i e^lse_ai.
+
+Some rows (a, i) cannot be had from this product and are summed again, term by term: those that hold a positive, which is
+left out of the sum (to subtract it would lose every digit once it scores high), and those whose sum of products is so
+small that its largest terms may have underflowed (a large s_ij times a tiny e^end_aj). They are few.
+
+Backward keeps lse, shift and e^(end - shift), and computes s again, block by block. With G_a the gradient of total_a,
+
+    d start_ai = G_a e^(lse_ai - total_a)
+    w_aij = e^(s_ij + start_ai + end_aj - lse_ai)       the share of a span in its row
+    d end_aj = sum_i d start_ai w_aij
+    d s_ij = sum_a d start_ai w_aij
+
+and w factors as the sum did: with r_ai = d start_ai e^(start_ai + top_i + shift_a - lse_ai),
+
+    d end_aj = e^(end_aj - shift_a) sum_i r_ai e^(s_ij - top_i)
+    d s_ij = e^(s_ij - top_i) sum_a r_ai e^(end_aj - shift_a)
+
+are matrix products again; rows that were summed term by term add their shares term by term.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .span_blocks import (
+    BLOCK_ROWS,
+    LOWEST,
+    NAMESPACE,
+    add_gradients_at,
+    block_of,
+    block_scores,
+    num_blocks,
+    scores_at,
+    split_by_tile,
+    upper_blocks,
+)
+
+
+# A sum of products smaller than this may have lost its largest terms to underflow.
+_LOG_UNDERFLOW = math.log(1e-25)
+
+
+@dataclass
+class _Block:
+    """The spans that begin at some neighbouring tokens.
+
+    Args:
+        rows (`slice`): The first tokens.
+        columns (`slice`): The last tokens that their spans may have.
+        scores (`torch.FloatTensor` of shape `(B, rows, columns)`): s_ij, -inf for what is no span.
+        top (`torch.FloatTensor` of shape `(B, 1, rows)`): The highest s_ij of each row.
+        exponentials (`torch.FloatTensor` of shape `(B, rows, columns)`): e^(s_ij - top_i).
+        positives (`torch.LongTensor` of shape `(P, 4)`): The positives among them: (sample, type, first, last).
+    """
+
+    rows: slice
+    columns: slice
+    scores: Tensor
+    top: Tensor
+    exponentials: Tensor
+    positives: Tensor
+
+    def without_product(self, underflows: Tensor) -> Tensor:
+        """Which rows (a, i) `(B, E, rows)` are summed term by term, given which sums of products underflow."""
+        sample, types, first, _ = self.positives.unbind(-1)
+        underflows[sample, types, first - self.rows.start] = True
+        return underflows
+
+    def terms(self, wanted: Tensor, end: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """The terms of single rows: s_ij + end_aj of the negative spans, -inf for what is none.
+
+        Args:
+            wanted (`torch.BoolTensor` of shape `(B, E, rows)`): The rows; among them are all that hold a positive.
+            end (`torch.FloatTensor` of shape `(B, E, n)`): What a type adds for its last token.
+
+        Yields:
+            The sample, the type and the place in the block of some rows, each `(C,)`, and their terms `(C, columns)`.
+        """
+        every = wanted.nonzero()
+        # The number of each row among them: those of the positives have their own term to leave out.
+        numbers = wanted.flatten().cumsum(0).view(wanted.shape) - 1
+        sample, types, first, last = self.positives.unbind(-1)
+        number, last = numbers[sample, types, first - self.rows.start], last - self.columns.start
+        chunk = max(1, block_scores(end.device) // self.scores.shape[-1])
+        for begin in range(0, len(every), chunk):
+            sample, types, place = every[begin : begin + chunk].unbind(-1)
+            terms = self.scores[sample, place] + end[sample, types, self.columns]
+            here = (number >= begin) & (number < begin + chunk)
+            terms[number[here] - begin, last[here]] = -torch.inf
+            yield sample, types, place, terms
+
+
+def _blocks(
+    query: Tensor, key: Tensor, mask: Tensor, positives: Tensor, max_span_length: int | None
+) -> Iterator[_Block]:
+    """All spans, block by block; arguments as of [`shared_row_logsumexp`]."""
+    n = query.shape[2]
+    tiles = split_by_tile(positives, block_of(positives[..., 1]), num_blocks(n))
+    blocks = upper_blocks(query[:, 0], key[:, 0], mask[:, 1], max_span_length)
+    for (rows, columns, scores), tile in zip(blocks, tiles, strict=True):
+        top = scores.amax(-1, keepdim=True).clamp_(min=LOWEST)
+        yield _Block(rows, columns, scores, top.transpose(1, 2), (scores - top).exp_(), tile)
+
+
+@torch.library.custom_op(f"{NAMESPACE}::shared_row_logsumexp", mutates_args=())
+def shared_row_logsumexp(
+    query: Tensor,
+    key: Tensor,
+    start: Tensor,
+    end: Tensor,
+    mask: Tensor,
+    positives: Tensor,
+    max_span_length: int | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Log sum_ij e^(query_i . key_j + start_ai + end_aj) over the negative spans (i, j) of type a.
+
+    Args:
+        query (`torch.FloatTensor` of shape `(B, 1, n, d)`): Queries that all types share.
+        key (`torch.FloatTensor` of shape `(B, 1, n, d)`): Keys that all types share.
+        start (`torch.FloatTensor` of shape `(B, E, n)`): What a type adds for its first token.
+        end (`torch.FloatTensor` of shape `(B, E, n)`): What a type adds for its last token.
+        mask (`torch.BoolTensor` of shape `(B, 2, n)`): The tokens that may begin, and that may end a span.
+        positives (`torch.LongTensor` of shape `(B, M, 3)`): The spans left out, distinct, padded with -100.
+        max_span_length (`int`, *optional*): The most tokens of a span.
+
+    Returns:
+        Float `(B, E)`, very low where there is no negative span; the scores of the positives, float `(B, M)`, -inf for
+        padding; and, for backward alone, the log-sum of each row `(B, E, n)`, and e^end, as its logarithm `(B, E, 1)`
+        and what to multiply it with `(B, E, n)`.
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        may_begin, may_end = mask[:, None].unbind(2)
+        bounded = end.masked_fill(~may_end, -torch.inf)
+        shift = bounded.amax(-1, keepdim=True).clamp_(min=LOWEST)
+        weights = bounded.sub_(shift).exp_()
+        result = end.new_empty(end.shape)
+        for block in _blocks(query, key, mask, positives, max_span_length):
+            rows, columns = block.rows, block.columns
+            log_sums = torch.bmm(weights[..., columns], block.exponentials.transpose(1, 2)).log_()
+            wanted = block.without_product((log_sums < _LOG_UNDERFLOW) & may_begin[..., rows])
+            # lse = start + top + shift + log of the sum of products
+            torch.add(log_sums.add_(block.top).add_(shift), start[..., rows], out=result[..., rows])
+            for sample, types, place, terms in block.terms(wanted, end):
+                # ... or, term by term, lse = start + log sum_j e^(s + end)
+                first = place + rows.start
+                result[sample, types, first] = terms.logsumexp(-1).clamp_(min=LOWEST) + start[sample, types, first]
+        result.masked_fill_(~may_begin, LOWEST)
+        # Part by part, so that what it takes stays in the cache.
+        parts = torch.split(result, BLOCK_ROWS, dim=-1)
+        total = torch.stack([part.logsumexp(-1) for part in parts], dim=-1).logsumexp(-1)
+        return total, scores_at(query, key, start, end, positives), result, shift, weights
+
+
+@shared_row_logsumexp.register_fake
+def _(
+    query: Tensor,
+    key: Tensor,
+    start: Tensor,
+    end: Tensor,
+    mask: Tensor,
+    positives: Tensor,
+    max_span_length: int | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    total, listed = end.new_empty(end.shape[:2]), query.new_empty(positives.shape[:2])
+    return total, listed, end.new_empty(end.shape), end.new_empty((*total.shape, 1)), end.new_empty(end.shape)
+
+
+@torch.library.custom_op(f"{NAMESPACE}::shared_row_logsumexp_backward", mutates_args=())
+def _shared_row_logsumexp_backward(
+    grad: Tensor,
+    grad_positives: Tensor,
+    total: Tensor,
+    result: Tensor,
+    shift: Tensor,
+    weights: Tensor,
+    query: Tensor,
+    key: Tensor,
+    start: Tensor,
+    end: Tensor,
+    mask: Tensor,
+    positives: Tensor,
+    max_span_length: int | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of query, key, start and end, from those of the first two outputs; the names are those of forward."""
+    with torch.autocast(query.device.type, enabled=False):
+        may_begin = mask[:, :1]
+        # d start = G e^(lse - total)
+        grad_start = (result - total[..., None]).exp_().mul_(grad[..., None]).masked_fill_(~may_begin, 0.0)
+        grad_query, grad_key, grad_end, of_products = (x.new_zeros(x.shape) for x in (query, key, end, end))
+        for block in _blocks(query, key, mask, positives, max_span_length):
+            rows, columns = block.rows, block.columns
+            # The logarithm of one over the sum of products: start + top + shift - lse.
+            log_inverse = (start[..., rows] - result[..., rows]).add_(shift).add_(block.top)
+            wanted = block.without_product((log_inverse > -_LOG_UNDERFLOW) & may_begin[..., rows])
+            # r = d start e^(start + top + shift - lse)
+            ratios = log_inverse.exp_().mul_(grad_start[..., rows]).masked_fill_(wanted | ~may_begin[..., rows], 0.0)
+            # d end / e^(end - shift) = sum_i r e^(s - top)
+            of_products[..., columns].baddbmm_(ratios, block.exponentials)
+            # d s = e^(s - top) sum_a r e^(end - shift)
+            grad_scores = torch.bmm(ratios.transpose(1, 2), weights[..., columns]).mul_(block.exponentials)
+            for sample, types, place, terms in block.terms(wanted, end):
+                # d start w = d start e^(s + start + end - lse), in both d end and d s
+                at = sample, types, place + rows.start
+                share = terms.sub_((result[at] - start[at])[:, None]).exp_().mul_(grad_start[at][:, None])
+                grad_end[..., columns].index_put_((sample, types), share, accumulate=True)
+                grad_scores.index_put_((sample, place), share, accumulate=True)
+            grad_query[:, 0, rows] = torch.bmm(grad_scores, key[:, 0, columns])
+            grad_key[:, 0, columns].baddbmm_(grad_scores.transpose(1, 2), query[:, 0, rows])
+        grad_end.addcmul_(of_products, weights)
+        grads = grad_query, grad_key, grad_start, grad_end
+        add_gradients_at(grad_positives, positives, query, key, grads)
+        return grads
+
+
+@_shared_row_logsumexp_backward.register_fake
+def _(grad: Tensor, grad_positives: Tensor, *saved: Any) -> Any:
+    return tuple(part.new_empty(part.shape) for part in saved[4:8])
+
+
+def _save_sums(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    total, _, *for_backward = output
+    *tensors, ctx.max_span_length = inputs
+    ctx.save_for_backward(total, *for_backward, *tensors)
+    ctx.mark_non_differentiable(*for_backward)
+    # Zeros for these would be of their size.
+    ctx.set_materialize_grads(False)
+
+
+def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+    total, *saved, positives = ctx.saved_tensors
+    grad, grad_positives = grads[:2]
+    grad = torch.zeros_like(total) if grad is None else grad
+    grad_positives = total.new_zeros(positives.shape[:2]) if grad_positives is None else grad_positives
+    saved = *saved, positives, ctx.max_span_length
+    return *_shared_row_logsumexp_backward(grad, grad_positives, total, *saved), None, None, None
+
+
+shared_row_logsumexp.register_autograd(_backward, setup_context=_save_sums)
