@@ -8,7 +8,10 @@ from .data import (
     DataReport,
     Entity,
     Example,
+    JoinedFeatures,
+    SpanRules,
     encode_examples,
+    find_span_rules,
     read_dataset,
     read_examples,
     write_examples,
@@ -34,7 +37,7 @@ from .modeling.span_scores import SpanScores
 from .modeling.token_windows import max_tokens
 from .optimization import freeze_unused, parameter_groups
 from .registration import register
-from .trainer import GlobalPointerTrainer
+from .trainer import EpochCallback, GlobalPointerTrainer
 
 
 __version__ = "0.1.0"
@@ -54,19 +57,23 @@ __all__ = [
     "EncoderForGlobalPointer",
     "EncoderGlobalPointerConfig",
     "Entity",
+    "EpochCallback",
     "Example",
     "GlobalPointerHead",
     "GlobalPointerModelCard",
     "GlobalPointerNerPipeline",
     "GlobalPointerOutput",
     "GlobalPointerTrainer",
+    "JoinedFeatures",
     "ModelCardCallback",
     "SpanMetrics",
+    "SpanRules",
     "SpanScores",
     "begin_run",
     "check_output_folder",
     "checkpoint_bytes",
     "encode_examples",
+    "find_span_rules",
     "freeze_unused",
     "last_whole_checkpoint",
     "max_tokens",

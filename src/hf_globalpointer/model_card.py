@@ -1,13 +1,11 @@
 """Model cards: the README.md of a checkpoint, with metadata for the Hub, written from what is known and measured."""
 
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from itertools import accumulate
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,8 @@ from transformers import (
 )
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from .data import AlignmentReport, Entity, Example
+from .data import AlignmentReport, Example
+from .data.overlaps import find_overlaps
 from .markdown import literal, table
 from .modeling.checkpoint_files import TASK
 from .modeling.span_heads import EfficientGlobalPointerHead
@@ -70,7 +69,7 @@ class SplitStatistics:
         return cls(
             examples=len(examples),
             entities=Counter(entity.label for entities in distinct for entity in entities),
-            nested=sum(_count_nested(entities) for entities in distinct),
+            nested=sum(len(find_overlaps(entities).nested) for entities in distinct),
             unaligned=len(report.unaligned),
         )
 
@@ -420,18 +419,6 @@ def _is_hub_id(name: str) -> bool:
 
 def _hub_link(name: str, kind: str = "") -> str:
     return f"[{literal(name)}](https://huggingface.co/{kind}{name})"
-
-
-def _count_nested(entities: set[Entity]) -> int:
-    """How many of the entities of one text lie inside another one or around one."""
-    # In this order what lies inside an entity, or has its very span, comes after it. So an entity lies inside another
-    # if one before it ends no earlier, and around another if one after it ends no later.
-    ends = [entity.end for entity in sorted(entities, key=lambda entity: (entity.start, -entity.end))]
-    latest_before = [0, *accumulate(ends, max)][:-1]
-    earliest_after = reversed([math.inf, *accumulate(reversed(ends), min)][:-1])
-    return sum(
-        before >= end or after <= end for before, end, after in zip(latest_before, ends, earliest_after, strict=True)
-    )
 
 
 def _value(value: Any) -> str:

@@ -1,11 +1,12 @@
-"""A Trainer whose gradient does not depend on how a batch is cut up, and which keeps the model card it is given."""
+"""A Trainer whose gradient does not depend on how a batch is cut up, and a callback that tells data the epoch."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import Trainer
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from .model_card import ModelCardCallback
 
@@ -49,3 +50,18 @@ class GlobalPointerTrainer(Trainer):
         """Leave the card of a [`ModelCardCallback`] as it is; without one, write the draft of the stock Trainer."""
         if not any(isinstance(callback, ModelCardCallback) for callback in self.callback_handler.callbacks):
             super().create_model_card(*args, **kwargs)
+
+
+class EpochCallback(TrainerCallback):
+    """Tells the training data which epoch begins, as [`JoinedFeatures`] must know; with any sampler."""
+
+    def on_epoch_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        train_dataloader: DataLoader[Any],
+        **kwargs: Any,
+    ) -> None:
+        """Call `set_epoch` of the data set."""
+        train_dataloader.dataset.set_epoch(int(state.epoch or 0))  # type: ignore[attr-defined]

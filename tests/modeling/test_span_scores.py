@@ -106,4 +106,3 @@ def test_a_span_lies_in_the_upper_triangle_and_the_band(shared: bool, longest: i
     every = torch.tensor([[[1, i, j] for i in range(6) for j in range(i, 6)]])
     within = [j - i < (longest or 6) for _, i, j in every[0].tolist()]
     assert scores.at(every).isfinite().tolist() == [within]
-

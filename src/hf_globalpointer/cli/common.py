@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,6 +23,20 @@ from ..registration import MODELS, TASK
 
 
 messages = Console(stderr=True)
+
+
+class Overlap(StrEnum):
+    """Which entities may go together."""
+
+    all = "all"
+    nested = "nested"
+    flat = "flat"
+
+
+OVERLAP_HELP = (
+    "Entities that may go together: all; nested, those that lie apart or one within the other; flat, those that lie "
+    "apart. The higher score wins."
+)
 
 
 class InputError(Exception):
@@ -102,6 +117,38 @@ def recognise(
     results = pipe(texts(), batch_size=batch_size, **options)
     for entities in track(results, "Recognising", total=total, console=messages):
         yield waiting.popleft(), entities
+
+
+def parse_thresholds(given: Iterable[str]) -> dict[str, float]:
+    """Thresholds by label, as `person=0.7`; that of "" is for all others.
+
+    Raises:
+        InputError: If one is no number between 0 and 1.
+    """
+    thresholds = {}
+    for value in given:
+        label, _, number = value.rpartition("=")
+        try:
+            thresholds[label] = float(number)
+        except ValueError:
+            raise InputError(f"--threshold must be a number, or LABEL=number, got {value}.") from None
+        if not 0 < thresholds[label] < 1:
+            raise InputError(f"--threshold must be between 0 and 1, got {value}.")
+    return thresholds
+
+
+def thresholds_of(labels: Iterable[str], thresholds: dict[str, float]) -> dict[str, float]:
+    """Thresholds by label, with that of "" for each label without one of its own."""
+    others = dict.fromkeys(labels, thresholds[""]) if "" in thresholds else {}
+    return others | {label: number for label, number in thresholds.items() if label}
+
+
+def check_options(pipe: GlobalPointerNerPipeline, options: dict[str, Any]) -> None:
+    """Raise an `InputError` where the pipeline refuses options of its call."""
+    try:
+        pipe("", **options)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def evaluate_examples(pipe: GlobalPointerNerPipeline, examples: list[Example], batch_size: int) -> SpanMetrics:

@@ -1,7 +1,7 @@
 """`hf-globalpointer evaluate`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,7 +14,19 @@ from ..evaluation import Evaluation
 from ..evaluation_report import Comparison, EvaluationReport
 from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 from ..significance import compare_models
-from .common import InputError, check_labels, load_pipeline, messages, metrics_table, recognise
+from .common import (
+    OVERLAP_HELP,
+    InputError,
+    Overlap,
+    check_labels,
+    check_options,
+    load_pipeline,
+    messages,
+    metrics_table,
+    parse_thresholds,
+    recognise,
+    thresholds_of,
+)
 
 
 def evaluate(
@@ -26,6 +38,21 @@ def evaluate(
     compare: Annotated[
         str | None, typer.Option(help="Another checkpoint folder or Hub id: test whether the models differ.")
     ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[LABEL=]NUMBER",
+            help="Probability above which a span is an entity, instead of the model's own; of one label, as in "
+            "person=0.7, or of all others. May be repeated.",
+        ),
+    ] = None,
+    overlap: Annotated[
+        Overlap | None, typer.Option(help=f"{OVERLAP_HELP} Else as the training data.", show_default=False)
+    ] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tokens of the windows in which long texts are read; else as the model was trained."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Inputs in a batch: texts, or windows of long ones.")] = 32,
 ) -> None:
     """Print strict precision, recall and F1 of a model on labelled texts."""
@@ -34,7 +61,13 @@ def evaluate(
     if report is not None:
         _make_folder(report)
     labels = list(dict.fromkeys(label for pipe in pipes for label in pipe.model.config.label2id))
-    evaluations = [_evaluate(pipe, examples, labels, batch_size) for pipe in pipes]
+    thresholds = parse_thresholds(threshold or [])
+    options = {"overlap": overlap, "max_length": max_length}
+    evaluations = []
+    for pipe in pipes:
+        own = options | {"threshold": thresholds_of(pipe.model.config.label2id, thresholds)}
+        check_options(pipe, own)
+        evaluations.append(_evaluate(pipe, examples, labels, batch_size, own))
     evaluation = evaluations[0]
     comparison = None if compare is None else _compare(compare, evaluation, evaluations[1])
 
@@ -63,9 +96,14 @@ def _make_folder(folder: Path) -> None:
 
 
 def _evaluate(
-    pipe: GlobalPointerNerPipeline, examples: list[Example], labels: list[str], batch_size: int
+    pipe: GlobalPointerNerPipeline,
+    examples: list[Example],
+    labels: list[str],
+    batch_size: int,
+    options: dict[str, Any],
 ) -> Evaluation:
-    predictions = [entities for _, entities in recognise(pipe, examples, batch_size, total=len(examples))]
+    found = recognise(pipe, examples, batch_size, total=len(examples), **options)
+    predictions = [entities for _, entities in found]
     return Evaluation.from_predictions(examples, predictions, labels)
 
 

@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
-from enum import StrEnum
 from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
@@ -17,16 +16,19 @@ from ..data import Example, read_examples
 from ..modeling.pipeline_global_pointer_ner import BATCHES_AT_ONCE, GlobalPointerNerPipeline, read_ahead
 from ..modeling.span_decoding import CharSpan, PredictedEntity, entities_of
 from ..visualization import HtmlFragment, render, stream_page
-from .common import InputError, load_pipeline, recognise, say, whole_file
+from .common import (
+    OVERLAP_HELP,
+    InputError,
+    Overlap,
+    check_options,
+    load_pipeline,
+    parse_thresholds,
+    recognise,
+    say,
+    thresholds_of,
+    whole_file,
+)
 from .resuming import ResumableFile, Written, interruptible
-
-
-class Overlap(StrEnum):
-    """Which entities may go together."""
-
-    nested = "nested"
-    flat = "flat"
-    no_crossing = "no_crossing"
 
 
 def predict(
@@ -56,18 +58,20 @@ def predict(
         ),
     ] = None,
     overlap: Annotated[
-        Overlap,
-        typer.Option(
-            help="Entities that may go together: all; those that lie apart; those that lie apart or one within the "
-            "other. The higher score wins."
-        ),
-    ] = Overlap.nested,
+        Overlap | None, typer.Option(help=f"{OVERLAP_HELP} Else as the training data.", show_default=False)
+    ] = None,
     top_k: Annotated[
         int | None, typer.Option(min=1, help="Keep no more than this many entities of a text, the highest scores.")
     ] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tokens of the windows in which long texts are read; else as the model was trained."),
+    ] = None,
     stride: Annotated[
         int | None,
-        typer.Option(min=0, help="Tokens that neighbouring windows of a long text share; else a quarter of a window."),
+        typer.Option(
+            min=0, help="Tokens that neighbouring windows of a long text share at least; else a quarter of a window."
+        ),
     ] = None,
     word_aligned: Annotated[
         bool | None,
@@ -90,8 +94,14 @@ def predict(
         raise InputError("--resume needs --input and --output.")
     if output and html and output.resolve() == html.resolve():
         raise InputError(f"--output and --html are both {html}; name two files.")
-    thresholds = _parse_thresholds(threshold or [])
-    options: dict[str, Any] = {"overlap": overlap, "top_k": top_k, "stride": stride, "word_aligned": word_aligned}
+    thresholds = parse_thresholds(threshold or [])
+    options: dict[str, Any] = {
+        "overlap": overlap,
+        "top_k": top_k,
+        "max_length": max_length,
+        "stride": stride,
+        "word_aligned": word_aligned,
+    }
     file = ResumableFile(output) if output else None
     how = "; the same command with --resume goes on from here" if input and output else ""
     with interruptible(f"hf-globalpointer: interrupted{how}."):
@@ -114,11 +124,8 @@ def predict(
             file.check_settings(settings)
             say(f"Going on after {written.lines} lines of {file.partial}.")
         labels = list(pipe.model.config.label2id)
-        options["threshold"] = _thresholds_of(labels, thresholds)
-        try:
-            pipe("", **options)
-        except ValueError as error:
-            raise InputError(str(error)) from error
+        options["threshold"] = thresholds_of(labels, thresholds)
+        check_options(pipe, options)
 
         examples = read_examples(input, labelled=False) if input else map(Example, texts or [])
         found = recognise(pipe, islice(examples, written.lines, None), batch_size, **options)
@@ -138,26 +145,6 @@ def _digest(pipe: GlobalPointerNerPipeline) -> str:
     for weights in pipe.model.state_dict().values():
         digest.update(weights.cpu().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def _parse_thresholds(given: Iterable[str]) -> dict[str, float]:
-    """Thresholds by label; that of "" is for all others."""
-    thresholds = {}
-    for value in given:
-        label, _, number = value.rpartition("=")
-        try:
-            thresholds[label] = float(number)
-        except ValueError:
-            raise InputError(f"--threshold must be a number, or LABEL=number, got {value}.") from None
-        if not 0 < thresholds[label] < 1:
-            raise InputError(f"--threshold must be between 0 and 1, got {value}.")
-    return thresholds
-
-
-def _thresholds_of(labels: Iterable[str], thresholds: dict[str, float]) -> dict[str, float]:
-    """Thresholds by label, with that of "" for each label without one of its own."""
-    others = dict.fromkeys(labels, thresholds[""]) if "" in thresholds else {}
-    return others | {label: number for label, number in thresholds.items() if label}
 
 
 def _write(records: Iterable[dict[str, Any]], file: TextIO) -> Iterator[dict[str, Any]]:

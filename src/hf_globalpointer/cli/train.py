@@ -15,7 +15,15 @@ from rich.console import Console
 from transformers import AutoConfig, AutoTokenizer, EarlyStoppingCallback, PreTrainedModel, Trainer, TrainingArguments
 
 from ..checkpoints import RUN_SETTINGS_NAME, begin_run, check_output_folder, checkpoint_bytes, last_whole_checkpoint
-from ..data import DataCollatorForGlobalPointer, DataError, Example, encode_examples, read_examples
+from ..data import (
+    DataCollatorForGlobalPointer,
+    DataError,
+    Example,
+    JoinedFeatures,
+    encode_examples,
+    find_span_rules,
+    read_examples,
+)
 from ..metrics import ComputeSpanMetrics, SpanMetrics
 from ..model_card import GlobalPointerModelCard, ModelCardCallback
 from ..modeling.modeling_global_pointer import (
@@ -25,16 +33,19 @@ from ..modeling.modeling_global_pointer import (
     EncoderForGlobalPointer,
 )
 from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
-from ..modeling.token_windows import max_tokens
-from ..optimization import parameter_groups
+from ..optimization import default_encoder_lr, default_epochs, parameter_groups
 from ..registration import TASK
+from ..trainer import EpochCallback
 from .common import (
+    OVERLAP_HELP,
     InputError,
+    Overlap,
     check_labels,
     evaluate_examples,
     loading,
     messages,
     metrics_table,
+    say,
     whole_file,
 )
 
@@ -57,12 +68,45 @@ def train(
     output: Annotated[Path, typer.Option(help="Folder for the checkpoint; must not exist, or be empty.")],
     test: Annotated[Path | None, typer.Option(help="Examples for a final test.")] = None,
     model: Annotated[Head, typer.Option(help="Efficient GlobalPointer, or full GlobalPointer.")] = Head.efficient,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training examples.")] = 10,
-    encoder_lr: Annotated[float, typer.Option(help="Peak learning rate of the encoder.")] = 5e-5,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Passes over the training examples; else so many that there are 800 steps, from 10 to 40.",
+            show_default=False,
+        ),
+    ] = None,
+    encoder_lr: Annotated[
+        float | None,
+        typer.Option(
+            help="Peak learning rate of the encoder; else 5e-5, or 1e-4 if its hidden size is under 512.",
+            show_default=False,
+        ),
+    ] = None,
     head_lr: Annotated[float, typer.Option(help="Peak learning rate of the head.")] = 1e-3,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples in a batch.")] = 16,
     patience: Annotated[
         int | None, typer.Option(min=1, help="Stop after this many epochs without a better dev F1.")
+    ] = None,
+    joined: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Tokens of joined texts for each token of the examples: the examples come again joined to texts as "
+            "long as a window, so that the model knows long texts too. 0 for none, and half the time.",
+        ),
+    ] = 1.0,
+    overlap: Annotated[
+        Overlap | None,
+        typer.Option(help=f"{OVERLAP_HELP} Else as the training examples.", show_default=False),
+    ] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Tokens of the windows in which texts are read; else what holds 99 of 100 training examples, and at "
+            "least 192.",
+        ),
     ] = None,
     word_aligned: Annotated[
         bool, typer.Option("--word-aligned", help="Learn and predict only entities that begin and end where words do.")
@@ -86,7 +130,7 @@ def train(
 ) -> None:
     """Fine-tune an encoder, keep the epoch with the best dev F1, and write checkpoint, model card and metrics.json."""
     for option, rate in (("--encoder-lr", encoder_lr), ("--head-lr", head_lr)):
-        if not 0 < rate < math.inf:
+        if rate is not None and not 0 < rate < math.inf:
             raise InputError(f"{option} must be greater than 0, got {rate}.")
     if model_id is not None and "/" not in model_id:
         raise InputError(f"--model-id must be a Hub id, such as org/name, got {model_id}.")
@@ -102,17 +146,32 @@ def train(
     # The last checkpoint, the best one, one being written, and the model at the end.
     check_output_folder(output, checkpoint_bytes(network, 4), resume)
 
-    label2id = network.config.label2id
-    features, reports = {}, {}
-    for name, examples in splits.items():
+    config = network.config
+    rules = find_span_rules(splits["train"], tokenizer, network.max_positions())
+    rules.apply(config)
+    if overlap is not None:
+        config.overlap = overlap.value
+    if max_length is not None:
+        config.max_length = max_length
+    say(f"Rules of the data: {rules.summary()}")
+    joined_features = JoinedFeatures(splits["train"], tokenizer, config, joined, seed)
+    features: dict[str, Any] = {"train": joined_features}
+    reports = {"train": joined_features.report}
+    for name in splits.keys() - {"train"}:
         features[name], reports[name] = encode_examples(
-            examples,
+            splits[name],
             tokenizer,
-            label2id,
-            max_tokens(tokenizer, network.max_positions()),
+            config.label2id,
+            config.max_length,
             word_aligned=word_aligned,
+            max_span_length=config.max_span_length,
         )
-        messages.print(f"{name}: {len(examples)} examples, {reports[name].summary()}", markup=False, highlight=False)
+    for name, examples in splits.items():
+        say(f"{name}: {len(examples)} examples, {reports[name].summary()}")
+    steps = math.ceil(len(joined_features) / batch_size)
+    epochs = default_epochs(steps) if epochs is None else epochs
+    encoder_lr = default_encoder_lr(config.hidden_size) if encoder_lr is None else encoder_lr
+    say(f"{epochs} epochs of {steps} steps; peak learning rates {encoder_lr:g} (encoder) and {head_lr:g} (head).")
 
     try:
         card = GlobalPointerModelCard.from_model(
@@ -134,6 +193,10 @@ def train(
         "head_lr": head_lr,
         "batch_size": batch_size,
         "patience": patience,
+        "joined": joined,
+        "overlap": config.overlap,
+        "max_span_length": config.max_span_length,
+        "max_length": config.max_length,
         "word_aligned": word_aligned,
         "seed": seed,
         **{f"{name}_sha256": _digest(examples) for name, examples in splits.items()},
@@ -152,7 +215,11 @@ def train(
         compute_metrics=ComputeSpanMetrics(
             network.config.id2label, missed=reports["dev"].unaligned_counts, per_type=False
         ),
-        callbacks=[ModelCardCallback(card), *([EarlyStoppingCallback(patience)] if patience else [])],
+        callbacks=[
+            ModelCardCallback(card),
+            EpochCallback(),
+            *([EarlyStoppingCallback(patience)] if patience else []),
+        ],
         optimizers=(torch.optim.AdamW(parameter_groups(network, encoder_lr, head_lr)), None),
     )
     trainer.train(last_whole_checkpoint(checkpoints, network) if resume else None)

@@ -2,9 +2,11 @@
 
 from .alignment import AlignmentReport, UnalignedEntity, encode_examples
 from .collator import DataCollatorForGlobalPointer
+from .joining import JoinedFeatures
 from .readers import read_dataset, read_examples
 from .report import DataReport
 from .schema import DataError, Entity, Example
+from .span_rules import SpanRules, find_span_rules
 from .writers import write_examples
 
 
@@ -15,8 +17,11 @@ __all__ = [
     "DataReport",
     "Entity",
     "Example",
+    "JoinedFeatures",
+    "SpanRules",
     "UnalignedEntity",
     "encode_examples",
+    "find_span_rules",
     "read_dataset",
     "read_examples",
     "write_examples",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from ..modeling.characters import word_boundaries
-from ..modeling.token_windows import Integers, TokenWindows, max_tokens, token_windows
+from ..modeling.token_windows import Integers, TokenWindows, token_windows, window_size
 from .schema import DataError, Entity, Example
 
 
@@ -23,6 +23,7 @@ _NO_KEY = np.iinfo(np.int64).max
 _NO_TOKEN = "begins or ends where no token does"
 _IN_WORD = "begins or ends inside a word"
 _CUT = "is cut by every window"
+_TOO_LONG = "has more tokens than `max_span_length` allows"
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ def encode_examples(
     stride: int | None = None,
     word_aligned: bool = False,
     on_unaligned: OnUnaligned = "drop",
+    max_span_length: int | None = None,
 ) -> tuple[list[dict[str, Any]], AlignmentReport]:
     """Tokenise examples into features for training and evaluation, one for each window of a text.
 
@@ -123,14 +125,16 @@ def encode_examples(
         label2id (`dict[str, int]`): The entity types of the model.
         max_length (`int`, *optional*, defaults to the tokenizer's `model_max_length`):
             The longest window in tokens; longer texts are cut into overlapping ones.
-        stride (`int`, *optional*, defaults to a quarter of `max_length`): The tokens that neighbouring windows share.
+        stride (`int`, *optional*, defaults to a quarter of `max_length`, or `max_span_length` if that is more):
+            The tokens that neighbouring windows share at least.
         word_aligned (`bool`, *optional*, defaults to `False`):
             Whether only spans that begin and end where words do take part; as in the model's configuration.
         on_unaligned (`str`, *optional*, defaults to `"drop"`):
             What becomes of an entity that no sequence of whole tokens spells: `"drop"`, it has no label; `"expand"`,
             for training, its label is the smallest span of whole tokens that covers every token it touches (two that
-            then coincide and have one type count once); `"error"`. One that no window holds whole is dropped in any
-            case but the last. All are in the report.
+            then coincide and have one type count once); `"error"`. One that no window holds whole, or that has too
+            many tokens, is dropped in any case but the last. All are in the report.
+        max_span_length (`int`, *optional*): The most tokens of an entity; as in the model's configuration.
 
     Returns:
         The features, each with `input_ids`, `attention_mask`, ..., `span_token_mask` and `labels`, a list of
@@ -144,9 +148,9 @@ def encode_examples(
         raise ValueError(f"`on_unaligned` must be one of {', '.join(get_args(OnUnaligned))}, got {on_unaligned!r}.")
     examples = list(examples)
     features: list[dict[str, Any]] = []
-    aligner = _Aligner(examples, label2id, on_unaligned, word_aligned)
+    aligner = _Aligner(examples, label2id, on_unaligned, word_aligned, max_span_length)
     if examples:
-        max_length = max_tokens(tokenizer) if max_length is None else max_length
+        max_length, stride = window_size(tokenizer, None, max_length, stride, max_span_length)
         texts = [example.text for example in examples]
         with _uncollected():
             for windows in token_windows(tokenizer, texts, max_length, stride, word_aligned):
@@ -190,13 +194,15 @@ class _Aligner:
     label2id: dict[str, int]
     on_unaligned: OnUnaligned
     word_aligned: bool
+    max_span_length: int | None
     report: AlignmentReport = field(default_factory=AlignmentReport)
 
     def label(self, windows: TokenWindows) -> list[list[list[int]]]:
         """The label rows of each window."""
         samples = range(windows.samples[0], windows.samples[-1] + 1)
         spans = self._spans(samples)
-        finder = _TokenFinder(windows, max(len(self.examples[sample].text) for sample in samples))
+        longest = max(len(self.examples[sample].text) for sample in samples)
+        finder = _TokenFinder(windows, longest, self.max_span_length)
         aligned, rows = finder.find(spans)
         self.report.num_entities += len(spans)
         if not aligned.all():
@@ -235,13 +241,13 @@ class _Aligner:
         for span, other in zip(unaligned, wider, strict=True):
             sample, start, end, label = span
             in_word = self.word_aligned and not boundaries(sample)[[start, end]].all()
-            reason = _IN_WORD if in_word else _CUT if finder.has_bounds(span) else _NO_TOKEN
+            reason = _IN_WORD if in_word else finder.why_not(span)
             expanded, merged = None, other in labelled
             if other is not None and (merged or other in held):
                 expanded = Entity(*other[1:3], labels[label])
                 labelled.add(other)
             elif other is not None:
-                reason = _CUT
+                reason = finder.why_not(other)
             entity = Entity(start, end, labels[label])
             item = UnalignedEntity(self.examples[sample], entity, reason, expanded, merged)
             if self.on_unaligned == "error":
@@ -261,9 +267,11 @@ class _TokenFinder:
     Args:
         windows (`TokenWindows`): The windows of neighbouring texts.
         longest (`int`): The characters of the longest text.
+        max_span_length (`int`, *optional*): The most tokens of a span.
     """
 
-    def __init__(self, windows: TokenWindows, longest: int) -> None:
+    def __init__(self, windows: TokenWindows, longest: int, max_span_length: int | None) -> None:
+        self._max_span_length = len(windows.offsets) if max_span_length is None else max_span_length
         self._samples, self._begins = windows.samples, windows.begins
         self._starts, self._ends = windows.offsets.T
         self._may_begin, self._may_end = np.broadcast_to(windows.span_token_mask == 1, windows.offsets.T.shape)
@@ -302,15 +310,20 @@ class _TokenFinder:
         last = self._last_keys.searchsorted(end, side="right") - 1
         held = (self._first_keys[first] == start) & (self._last_keys[last] == end)
         number, window, first, last = number[held], window[held], self._first[first[held]], self._last[last[held]]
+        short = last - first < self._max_span_length
+        number, window, first, last = number[short], window[short], first[short], last[short]
         begin = self._begins[window]
         is_held = np.bincount(number, minlength=len(spans)) > 0
         return is_held, np.stack([window, label[number], first - begin, last - begin], axis=1)
 
-    def has_bounds(self, span: _Span) -> bool:
-        """Whether a token begins where a span does and one ends where it does, in whatever windows."""
+    def why_not(self, span: _Span) -> str:
+        """Why no window holds a span."""
         sample, start, end, _ = span
         keys = np.arange(*self._windows_of(sample)) * self._width
-        return _any_in(keys + start, self._first_keys) and _any_in(keys + end, self._last_keys)
+        begins, ends = _among(keys + start, self._first_keys), _among(keys + end, self._last_keys)
+        if not begins.any() or not ends.any():
+            return _NO_TOKEN
+        return _TOO_LONG if (begins & ends).any() else _CUT
 
     def expanded(self, span: _Span) -> _Span | None:
         """The smallest span of whole tokens that covers every token a span touches; None where it touches none.
@@ -341,9 +354,9 @@ def _in_order(wanted: NDArray[np.bool_], keys: Integers) -> tuple[Integers, Inte
     return tokens, np.append(keys[tokens], _NO_KEY)
 
 
-def _any_in(keys: Integers, ordered: Integers) -> bool:
-    """Whether any key is among these, which are in order and end with a key above all others."""
-    return bool((ordered[ordered.searchsorted(keys)] == keys).any())
+def _among(keys: Integers, ordered: Integers) -> NDArray[np.bool_]:
+    """Which keys are among these, which are in order and end with a key above all others."""
+    return np.asarray(ordered[ordered.searchsorted(keys)] == keys)
 
 
 def _quoted(example: Example, entity: Entity) -> str:

@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..modeling.characters import word_boundaries
 from .alignment import encode_examples
+from .overlaps import find_overlaps
 from .schema import Entity, Example
 
 
@@ -85,7 +86,7 @@ class SplitCheck:
         texts (`int`): Its texts.
         without_entities (`int`): Those that have no entity.
         entities (`Counter[str]`): Distinct entities of each label.
-        nested (`int`): Entities inside or around another one.
+        nested (`int`): Entities inside or around another one, or with its span.
         crossing (`int`): Entities that overlap another one, neither within the other.
         doubly_labelled (`int`): Entities that share their span with one of another label.
         text_characters (`Counter[int]`): How many texts have each length in characters.
@@ -173,29 +174,10 @@ def _count(example: Example, check: SplitCheck) -> None:
     check.entities.update(entity.label for entity in entities)
     check.text_characters[len(example.text)] += 1
     check.entity_characters.update(entity.end - entity.start for entity in entities)
-    nested, crossing, same = _overlaps(entities)
-    check.nested += len(nested)
-    check.crossing += len(crossing)
-    check.doubly_labelled += len(same)
-
-
-def _overlaps(entities: Iterable[Entity]) -> tuple[set[Entity], set[Entity], set[Entity]]:
-    """The entities of a text inside or around another one, those that cross one, and those with the span of one."""
-    nested: set[Entity] = set()
-    crossing: set[Entity] = set()
-    same: set[Entity] = set()
-    reaching: list[Entity] = []
-    for entity in sorted(entities):
-        reaching = [other for other in reaching if other.end > entity.start]
-        for other in reaching:
-            if (other.start, other.end) == (entity.start, entity.end):
-                same |= {other, entity}
-            elif other.end >= entity.end or other.start == entity.start:
-                nested |= {other, entity}
-            else:
-                crossing |= {other, entity}
-        reaching.append(entity)
-    return nested, crossing, same
+    overlaps = find_overlaps(entities)
+    check.nested += len(overlaps.nested)
+    check.crossing += len(overlaps.crossing)
+    check.doubly_labelled += len(overlaps.same_span)
 
 
 def _check_entities(example: Example, check: SplitCheck) -> None:

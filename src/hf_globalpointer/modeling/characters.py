@@ -1,5 +1,6 @@
 """What characters are, and where, by them, words begin and end."""
 
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable
@@ -25,6 +26,13 @@ SCRIPTS_WITHOUT_BLANKS = (
 )
 # Vowels and finals of Hangul that is not composed, which follow the first letter of their syllable.
 _HANGUL_LATER = ((0x1160, 0x11FF), (0xD7B0, 0xD7FF))
+
+# Where a sentence ends: after its stop and what closes with it, where a blank follows, as after abbreviations, or where
+# the stop is of a script without blanks; and before the blanks that hold a line break.
+_SENTENCE_END = re.compile(
+    r"""[.!?\u2026\u061f\u06d4\u0964][)\]"'\u201d\u2019\u00bb]*(?=\s)|[\u3002\uff01\uff1f\uff61][\u201d\u2019\u300d\u300f\uff09]*"""
+)
+_LINE_END = re.compile(r"\s*[\n\r\u2028\u2029]")
 
 # What a character can be; LETTER is what a word goes on from.
 BLANK, MARK, LETTER, JOINER = 1, 2, 4, 8
@@ -79,6 +87,14 @@ def boundaries_of_kinds(kinds: NDArray[np.uint8]) -> NDArray[np.bool_]:
     boundaries = np.ones(len(kinds) + 1, dtype=bool)
     boundaries[1:-1] = ~((in_word[:-1] & in_word[1:]) | (mark[1:] & (kinds[:-1] & BLANK == 0)))
     return boundaries
+
+
+def sentence_ends(text: str) -> NDArray[np.bool_]:
+    """Where sentences and lines end, and may seem to: bool `(len(text) + 1,)`."""
+    ends = np.zeros(len(text) + 1, dtype=bool)
+    ends[[match.end() for match in _SENTENCE_END.finditer(text)]] = True
+    ends[[match.start() for match in _LINE_END.finditer(text)]] = True
+    return ends
 
 
 @cache

@@ -86,6 +86,14 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
             Dropout on the encoder's hidden states before the head.
         max_spans (`int`, *optional*, defaults to 1024):
             The most spans that are kept of one sequence in evaluation and in the pipeline: the best ones.
+        overlap (`str`, *optional*, defaults to `"all"`):
+            Which predicted entities may go together: `"all"`; `"nested"`, none that cross; `"flat"`, none that overlap.
+            Training finds it in its data, as it does the next two: see [`find_span_rules`].
+        max_span_length (`int`, *optional*):
+            The most tokens of a span; what is longer is no span anywhere, and costs nothing. Without it, any length.
+        max_length (`int`, *optional*):
+            The tokens of a window in which texts are read, special ones included; without it, as many as the encoder
+            takes.
         word_aligned (`bool`, *optional*, defaults to `False`):
             Whether the model was trained on, and the pipeline gives, only spans that begin and end where words do.
         labels (`Sequence[str]`, *optional*):
@@ -102,6 +110,9 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
     thresholds: dict[str, float] | None = None
     head_dropout: float | int = 0.1
     max_spans: int = 1024
+    overlap: Literal["all", "nested", "flat"] = "all"
+    max_span_length: int | None = None
+    max_length: int | None = None
     word_aligned: bool = False
 
     # The type of plain encoder checkpoints that a new model may be started from.
@@ -142,8 +153,10 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
             raise ValueError(f"`score_threshold` must be a finite number, got {self.score_threshold}.")
         if not 0 <= self.head_dropout < 1:
             raise ValueError(f"`head_dropout` must be in [0, 1), got {self.head_dropout}.")
-        if self.max_spans < 1:
-            raise ValueError(f"`max_spans` must be at least 1, got {self.max_spans}.")
+        for name in ("max_spans", "max_span_length", "max_length"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {value}.")
 
     def validate_thresholds(self) -> None:
         """Thresholds are probabilities of known labels."""

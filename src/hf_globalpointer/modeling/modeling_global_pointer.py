@@ -50,8 +50,8 @@ class GlobalPointerOutput(ModelOutput):
         logits (`torch.FloatTensor` of shape `(B, E, n, n)`, *optional*):
             The score of every span, -inf where there is none; returned without `labels` or with `output_logits=True`.
         spans (`torch.LongTensor` of shape `(B, K, 3)`, *optional*):
-            The predicted spans, rows (type, first token, last token) padded with -100; returned with `labels` in
-            evaluation mode.
+            The predicted spans, rows (type, first token, last token) padded with -100, by the rule `config.overlap`;
+            returned with `labels` in evaluation mode.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*): The encoder's, with `output_hidden_states=True`.
         attentions (`tuple[torch.FloatTensor]`, *optional*): The encoder's, with `output_attentions=True`.
     """
@@ -233,10 +233,10 @@ class GenericForGlobalPointer(PreTrainedModel):
         )
         loss, spans = None, None
         if labels is not None:
-            positives = spans_from_labels(labels, scores.num_types, scores.mask)
+            positives = spans_from_labels(labels, scores.num_types, scores.mask, scores.max_span_length)
             loss = LOSSES[self.config.span_loss](scores, positives, self.config.score_threshold)
             if not self.training:
-                spans = self.decode(scores).spans
+                spans = self.decode(scores).select(self.config.overlap).spans
         if output_logits is None:
             output_logits = labels is None
         return GlobalPointerOutput(
@@ -257,7 +257,7 @@ class GenericForGlobalPointer(PreTrainedModel):
         thresholds: Mapping[str, float] | float | None = None,
         max_spans: int | None = None,
     ) -> ScoredSpans:
-        """The predicted spans among `scores`.
+        """The predicted spans among `scores`; for which of them may go together, see `ScoredSpans.select`.
 
         Args:
             scores (`SpanScores`): As [`span_scores`] returns.
@@ -301,7 +301,8 @@ class GenericForGlobalPointer(PreTrainedModel):
         if not self._takes_token_types:
             encoder_inputs.pop("token_type_ids", None)
         outputs = self.base_model(**{**encoder_inputs, "attention_mask": attention_mask, "return_dict": True})
-        return self.classifier(outputs.last_hidden_state, attention_mask, span_token_mask), outputs
+        hidden_states, longest = outputs.last_hidden_state, self.config.max_span_length
+        return self.classifier(hidden_states, attention_mask, span_token_mask, longest), outputs
 
 
 class BertWithSpanHead(GenericForGlobalPointer, BertPreTrainedModel):

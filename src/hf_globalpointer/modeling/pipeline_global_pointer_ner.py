@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import Pipeline
 
 from .span_decoding import CharSpan, Overlap, PredictedEntity, entities_of, is_count, merge_spans, select_spans
-from .token_windows import TokenWindow, max_tokens, token_windows
+from .token_windows import TokenWindow, token_windows, window_size
 
 
 # How many batches are tokenised and sorted by length together, of texts that have this many characters on average;
@@ -40,7 +40,7 @@ class GlobalPointerNerPipeline(Pipeline):
     of any length: long ones are cut into overlapping windows. The result for a text is a list of
     `{"entity_group", "score", "word", "start", "end"}`, ordered by start, then the longer first, then label. `start`
     and `end` are characters of the text, `word == text[start:end]`, and `score` is the sigmoid of the span's score
-    less `config.score_threshold`; a span seen in several windows has the highest of its scores. The result for a list
+    less `config.score_threshold`, in the window in whose middle the span lies. The result for a list
     is a list; that for another iterable comes lazily, in order.
 
     With a `batch_size` above 1, texts are sorted by length, so that a batch has little padding: those of a list within
@@ -52,14 +52,17 @@ class GlobalPointerNerPipeline(Pipeline):
         threshold (`float` or `dict[str, float]`, *optional*):
             Probability above which a span is an entity, for all labels or label by label; for labels not given, the
             one in the model's configuration, or else 0.5.
-        overlap (`str`, *optional*, defaults to `"nested"`):
-            Which entities may go together: `"nested"`, all; `"no_crossing"`, those that lie apart or one within the
-            other; `"flat"`, those that lie apart. The higher score wins; see [`select_spans`].
+        overlap (`str`, *optional*, defaults to `config.overlap`):
+            Which entities may go together: `"all"`; `"nested"`, those that lie apart or one within the other; `"flat"`,
+            those that lie apart. The higher score wins; see [`select_spans`].
         top_k (`int`, *optional*): Keep no more than this many entities of a text, those that score highest.
         max_spans (`int`, *optional*, defaults to `config.max_spans`):
             Keep no more than this many spans of a window, before anything else is chosen.
-        stride (`int`, *optional*, defaults to a quarter of the longest input):
-            The tokens that neighbouring windows of a long text share: the length up to which no entity is cut.
+        max_length (`int`, *optional*, defaults to `config.max_length`, or else what the encoder takes):
+            The tokens of a window, special ones included.
+        stride (`int`, *optional*, defaults to `config.max_span_length`, or else a quarter of a window):
+            The tokens that neighbouring windows of a long text share at least: the length up to which no entity is
+            cut.
         on_long (`str`, *optional*, defaults to `"window"`): `"error"` to refuse texts that need more than one window.
         word_aligned (`bool`, *optional*, defaults to `config.word_aligned`):
             Whether entities begin and end where words do; see [`word_boundaries`].
@@ -92,7 +95,8 @@ class GlobalPointerNerPipeline(Pipeline):
                 "one, or use the task token-classification."
             )
         super().__init__(model, *args, **kwargs)
-        self._max_length = max_tokens(self.tokenizer, self.model.max_positions())
+        # Here, as what is wrong with the tokenizer must come out before the first text.
+        self._window(None, None)
 
     def __call__(self, inputs: Any, batch_size: int | None = None, **options: Any) -> Any:
         """Recognise the entities of a text, or of each of many; arguments as those of the class."""
@@ -120,9 +124,6 @@ class GlobalPointerNerPipeline(Pipeline):
                 f"global-pointer-ner takes text (`str`) or many of them, got {type(inputs).__name__}."
             ) from None
         documents = (_document(one, split, delimiter) for one in many)
-        if "stride" in preprocess:
-            # What is wrong with it must come out here, not with the first text.
-            next(token_windows(self.tokenizer, [""], self._max_length, preprocess["stride"]))
         is_list = isinstance(inputs, (list, tuple))
         at_once = size * (_BATCHES_OF_A_LIST if is_list else BATCHES_AT_ONCE) if size > 1 else 1
         results = self._recognise(documents, size, at_once, refuses_long, preprocess, forward, postprocess)
@@ -148,6 +149,7 @@ class GlobalPointerNerPipeline(Pipeline):
         overlap: Overlap | None = None,
         top_k: int | None = None,
         max_spans: int | None = None,
+        max_length: int | None = None,
         stride: int | None = None,
         on_long: str | None = None,
         word_aligned: bool | None = None,
@@ -155,6 +157,7 @@ class GlobalPointerNerPipeline(Pipeline):
         delimiter: str | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         preprocess = {
+            "max_length": max_length,
             "stride": stride,
             "on_long": on_long,
             "word_aligned": word_aligned,
@@ -166,7 +169,7 @@ class GlobalPointerNerPipeline(Pipeline):
         # What is wrong must come out at the call, not at the first text.
         if on_long not in (None, "window", "error"):
             raise ValueError(f'`on_long` must be "window" or "error", got {on_long!r}.')
-        for name, value, least in (("max_spans", max_spans, 1), ("stride", stride, 0)):
+        for name, value, least in (("max_spans", max_spans, 1), ("max_length", max_length, 1), ("stride", stride, 0)):
             if value is not None and not is_count(value, least):
                 raise ValueError(f"`{name}` must be a whole number of at least {least}, got {value!r}.")
         for name, value in (("word_aligned", word_aligned), ("is_split_into_words", is_split_into_words)):
@@ -175,9 +178,16 @@ class GlobalPointerNerPipeline(Pipeline):
         if not isinstance(delimiter, str | None):
             raise ValueError(f"`delimiter` must be a string, got {delimiter!r}.")
         self.model.label_thresholds(threshold)
-        select_spans([], "nested" if overlap is None else overlap, top_k)
+        select_spans([], "all" if overlap is None else overlap, top_k)
+        self._window(max_length, stride)
         given = [{k: v for k, v in part.items() if v is not None} for part in (preprocess, forward, postprocess)]
         return given[0], given[1], given[2]
+
+    def _window(self, max_length: int | None, stride: int | None) -> tuple[int, int]:
+        """The tokens of a window, and those that neighbouring ones share."""
+        config = self.model.config
+        max_length = config.max_length if max_length is None else max_length
+        return window_size(self.tokenizer, self.model.max_positions(), max_length, stride, config.max_span_length)
 
     def _recognise(
         self,
@@ -210,18 +220,22 @@ class GlobalPointerNerPipeline(Pipeline):
             done += len(some)
             if long is not None:
                 raise ValueError(
-                    f"Text {done} (the first is 0), of {len(refused.text)} characters, has more than "
-                    f'{self._max_length} tokens, and `on_long` is "error": {refused.text[:80]!r}...'
+                    f"Text {done} (the first is 0), of {len(refused.text)} characters, has more tokens than "
+                    f'one window takes, and `on_long` is "error": {refused.text[:80]!r}...'
                 )
 
     def preprocess(
-        self, documents: Sequence[Document], stride: int | None = None, word_aligned: bool | None = None
+        self,
+        documents: Sequence[Document],
+        max_length: int | None = None,
+        stride: int | None = None,
+        word_aligned: bool | None = None,
     ) -> list[TokenWindow]:
         """Tokenise documents into windows."""
         if word_aligned is None:
             word_aligned = self.model.config.word_aligned
         texts, words = zip(*documents, strict=True)
-        some = token_windows(self.tokenizer, texts, self._max_length, stride, word_aligned, words)
+        some = token_windows(self.tokenizer, texts, *self._window(max_length, stride), word_aligned, words)
         return list(chain.from_iterable(some))
 
     def _batches(self, windows: list[TokenWindow], batch_size: int) -> Iterator[list[TokenWindow]]:
@@ -250,6 +264,7 @@ class GlobalPointerNerPipeline(Pipeline):
         return {
             **batch,
             "offsets": _padded([window.offsets.T for window in windows], longest),
+            "sums": torch.tensor([window.sums for window in windows]),
             "span_token_mask": _padded([window.span_token_mask for window in windows], longest),
         }
 
@@ -260,9 +275,12 @@ class GlobalPointerNerPipeline(Pipeline):
         max_spans: int | None = None,
     ) -> dict[str, Tensor]:
         """Score, decode and turn tokens into characters on the model's device; only the entities leave it."""
-        offsets = model_inputs.pop("offsets")
+        offsets, sums = model_inputs.pop("offsets"), model_inputs.pop("sums")
         found = self.model.decode(self.model.span_scores(**model_inputs), threshold, max_spans)
-        row, place = (found.spans[..., 0] >= 0).nonzero().unbind(-1)
+        # Of what several windows hold, each gives its own.
+        sum = found.spans[..., 1] + found.spans[..., 2]
+        is_own = (found.spans[..., 0] >= 0) & (sum >= sums[:, :1]) & (sum < sums[:, 1:])
+        row, place = is_own.nonzero().unbind(-1)
         types, first, last = found.spans[row, place].unbind(-1)
         # Not all devices have double precision.
         score = (found.scores[row, place].cpu().double() - self.model.config.score_threshold).sigmoid()
@@ -270,9 +288,10 @@ class GlobalPointerNerPipeline(Pipeline):
         return {**columns, "score": score}
 
     def postprocess(
-        self, document: Document, spans: Iterable[CharSpan], overlap: Overlap = "nested", top_k: int | None = None
+        self, document: Document, spans: Iterable[CharSpan], overlap: Overlap | None = None, top_k: int | None = None
     ) -> list[PredictedEntity]:
         """Merge the windows of one document and choose among its spans."""
+        overlap = self.model.config.overlap if overlap is None else overlap
         return entities_of(document.text, select_spans(merge_spans(spans), overlap, top_k))
 
 

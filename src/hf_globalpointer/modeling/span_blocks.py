@@ -95,7 +95,7 @@ def split_by_tile(positives: Tensor, tile: Tensor, num_tiles: int) -> tuple[Tens
     sample, place = (positives[..., 0] >= 0).nonzero().unbind(-1)
     rows = torch.cat([sample[:, None], positives[sample, place]], dim=1)
     tile, order = tile[sample, place].sort()
-    return rows[order].split(torch.bincount(tile, minlength=num_tiles).tolist())
+    return torch.split(rows[order], torch.bincount(tile, minlength=num_tiles).tolist())
 
 
 def scores_at(query: Tensor, key: Tensor, start: Tensor | None, end: Tensor | None, spans: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 import numpy as np
 
 
-Overlap = Literal["nested", "flat", "no_crossing"]
+Overlap = Literal["all", "nested", "flat"]
 
 
 class CharSpan(NamedTuple):
@@ -30,7 +30,7 @@ class PredictedEntity(TypedDict):
 
 
 def merge_spans(spans: Iterable[CharSpan]) -> list[CharSpan]:
-    """Keep each (start, end, label) once, with its highest score: overlapping windows see the same span twice.
+    """Keep each (start, end, label) once, with its highest score: one character may be several tokens.
 
     Returns:
         `list[CharSpan]`: Ordered by start, then the longer first, then label.
@@ -43,7 +43,7 @@ def merge_spans(spans: Iterable[CharSpan]) -> list[CharSpan]:
     return sorted(best.values(), key=_place)
 
 
-def select_spans(spans: Iterable[CharSpan], overlap: Overlap = "nested", top_k: int | None = None) -> list[CharSpan]:
+def select_spans(spans: Iterable[CharSpan], overlap: Overlap = "all", top_k: int | None = None) -> list[CharSpan]:
     """Choose among the distinct spans of a text.
 
     Spans are taken from the highest score down, and one that does not go with those taken before it is left out. Of
@@ -51,9 +51,9 @@ def select_spans(spans: Iterable[CharSpan], overlap: Overlap = "nested", top_k: 
 
     Args:
         spans (`Iterable[CharSpan]`): Distinct spans.
-        overlap (`str`, *optional*, defaults to `"nested"`):
-            `"nested"` takes them all; `"no_crossing"` takes none that overlaps another unless one lies within the
-            other; `"flat"` takes none that overlaps another.
+        overlap (`str`, *optional*, defaults to `"all"`):
+            `"all"` takes them all; `"nested"` takes none that crosses another, that is, overlaps it though neither
+            lies within the other; `"flat"` takes none that overlaps another.
         top_k (`int`, *optional*): Take no more than this many.
 
     Returns:
@@ -123,7 +123,7 @@ def _edges(spans: list[CharSpan]) -> tuple[int, list[list[int]]]:
 
 
 _CHOICES: dict[str, Callable[[list[CharSpan]], list[CharSpan]]] = {
-    "nested": list,
-    "no_crossing": _without_crossing,
+    "all": list,
+    "nested": _without_crossing,
     "flat": _without_overlap,
 }

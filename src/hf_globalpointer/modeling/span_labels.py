@@ -6,9 +6,7 @@ from torch import Tensor
 from .span_blocks import PADDING, index_in_group
 
 
-def spans_from_labels(
-    labels: Tensor, num_types: int, mask: Tensor, max_span_length: int | None = None
-) -> Tensor:
+def spans_from_labels(labels: Tensor, num_types: int, mask: Tensor, max_span_length: int | None = None) -> Tensor:
     """Turn the `labels` of a batch into distinct, checked span rows.
 
     Args:
@@ -73,7 +71,8 @@ def _check(spans: Tensor, num_types: int, mask: Tensor, max_span_length: int | N
         f"its tokens are not in 0..{n - 1}": (first < 0) | (first >= n) | (last < 0) | (last >= n),
         "its last token comes before its first": last < first,
         f"it has more tokens than `config.max_span_length`, {max_span_length}; raise that, or leave it out by "
-        "`encode_examples(..., max_span_length=...)`": last - first >= (n if max_span_length is None else max_span_length),
+        "`encode_examples(..., max_span_length=...)`": last - first
+        >= (n if max_span_length is None else max_span_length),
         "no span is scored that begins or ends there: the token is padding, special, or otherwise masked": ~(
             mask[sample, 0, first.clamp(0, n - 1)] & mask[sample, 1, last.clamp(0, n - 1)]
         ),

@@ -13,7 +13,8 @@ from torch import Tensor
 from .per_type_reductions import row_logsumexp, row_softplus
 from .shared_reductions import shared_row_logsumexp
 from .span_blocks import scores_at
-from .span_search import spans_above
+from .span_decoding import Overlap
+from .span_search import selected_rows, spans_above
 
 
 class ScoredSpans(NamedTuple):
@@ -28,6 +29,21 @@ class ScoredSpans(NamedTuple):
     spans: Tensor
     scores: Tensor
     num_cut: Tensor
+
+    def select(self, overlap: Overlap) -> "ScoredSpans":
+        """Those of each sample that may go together.
+
+        Args:
+            overlap (`str`): `"all"`, `"nested"` (none that cross) or `"flat"` (none that overlap); the higher score
+                wins, see [`select_spans`].
+
+        Raises:
+            ValueError: If `overlap` is none of the three.
+        """
+        if overlap == "all":
+            return self
+        spans, scores = selected_rows(self.spans, self.scores, overlap)
+        return self._replace(spans=spans, scores=scores)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The spans that score over a threshold, found without ever holding the scores of all spans of all types."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from transformers.utils import logging
 
 from .per_type_reductions import type_blocks
 from .span_blocks import NAMESPACE, PADDING, block_scores, index_in_group, upper_blocks
+from .span_decoding import CharSpan, Overlap, select_spans
 
 
 logger = logging.get_logger(__name__)
@@ -61,18 +62,25 @@ def spans_above(
     codes, scores = _best(codes, scores, samples, n * n * num_types, max_spans)
     if found > len(codes):
         logger.warning_once(
-            f"More than {max_spans} spans of one input score over the threshold, as with an untrained model; the "
-            "lowest are left out. If they are wanted, raise `config.max_spans`."
+            f"More than {max_spans} spans of one input score over the threshold, and the lowest are left out: the model "
+            "is not trained, or this text is unlike those of its training. Of a trained model, texts may have to be "
+            "read in shorter windows (`max_length`), or entities be kept apart (`overlap`) or shorter "
+            "(`max_span_length`); see `find_span_rules`. If all are wanted, raise `config.max_spans`."
         )
-    sample = codes // (n * n * num_types)
+    rows = torch.stack([codes % num_types, codes // num_types // n % n, n - 1 - codes // num_types % n], dim=-1)
+    padded = _pad(codes // (n * n * num_types), rows, scores, samples)
+    return *padded, torch.tensor(found - len(codes), device=mask.device)
+
+
+def _pad(sample: Tensor, rows: Tensor, scores: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+    """Spans `(N, 3)` and scores `(N,)`, given in order of their sample, as rows of each sample."""
     index = index_in_group(sample, samples)
     most = int(index.max()) + 1 if len(index) else 0
-    spans = codes.new_full((samples, most, 3), PADDING)
-    rows = torch.stack([codes % num_types, codes // num_types // n % n, n - 1 - codes // num_types % n], dim=-1)
+    spans = rows.new_full((samples, most, 3), PADDING)
     spans[sample, index] = rows
     padded = scores.new_full((samples, most), -torch.inf)
     padded[sample, index] = scores
-    return spans, padded, torch.tensor(found - len(codes), device=mask.device)
+    return spans, padded
 
 
 @spans_above.register_fake
@@ -82,6 +90,36 @@ def _(
     most = torch.library.get_ctx().new_dynamic_size()
     spans = mask.new_empty((len(mask), most, 3), dtype=torch.long)
     return spans, query.new_empty((len(mask), most)), mask.new_empty((), dtype=torch.long)
+
+
+@torch.library.custom_op(f"{NAMESPACE}::selected_rows", mutates_args=())
+def selected_rows(spans: Tensor, scores: Tensor, overlap: str) -> tuple[Tensor, Tensor]:
+    """Choose among the spans of each sample, as [`select_spans`] does; a custom operator, like `spans_above`.
+
+    Args:
+        spans (`torch.LongTensor` of shape `(B, K, 3)`): Rows (type, first, last), padded with -100.
+        scores (`torch.FloatTensor` of shape `(B, K)`): Their scores.
+        overlap (`str`): `"all"`, `"nested"` or `"flat"`.
+
+    Returns:
+        Spans `(B, k, 3)` in the same order, and their scores `(B, k)`, padded as before.
+    """
+    kept = torch.zeros_like(scores, dtype=torch.bool)
+    for sample, (rows, values) in enumerate(zip(spans.tolist(), scores.tolist(), strict=True)):
+        # The place in the row stands for the type, whose number no rule looks at.
+        chars = [
+            CharSpan(first, last + 1, f"{place:09}", score)
+            for place, ((kind, first, last), score) in enumerate(zip(rows, values, strict=True))
+            if kind >= 0
+        ]
+        kept[sample, [int(span.label) for span in select_spans(chars, cast(Overlap, overlap))]] = True
+    return _pad(kept.nonzero()[:, 0], spans[kept], scores[kept], len(spans))
+
+
+@selected_rows.register_fake
+def _(spans: Tensor, scores: Tensor, overlap: str) -> tuple[Tensor, Tensor]:
+    most = torch.library.get_ctx().new_dynamic_size()
+    return spans.new_empty((len(spans), most, 3)), scores.new_empty((len(spans), most))
 
 
 Hits = Iterator[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
-from .characters import BLANK, MARK, boundaries_of_kinds, character_kinds, word_boundaries
+from .characters import BLANK, MARK, boundaries_of_kinds, character_kinds, sentence_ends, word_boundaries
 
 
 Integers = NDArray[np.int64]
@@ -45,12 +45,16 @@ class TokenWindow(NamedTuple):
         span_token_mask (`np.ndarray` of shape `(n,)` or `(2, n)`): 1 for tokens that may begin or end a span: those
             that are not special and stand for more than blanks. Where spans keep to words, those that may begin one,
             and those that may end one.
+        sums (`tuple[int, int]`): A span belongs to the window in whose middle it lies, of those that hold it: to this
+            one if the positions of its first and last token here sum up to no less than the first and less than the
+            second number.
     """
 
     sample: int
     inputs: dict[str, NDArray[np.int32]]
     offsets: NDArray[np.int32]
     span_token_mask: NDArray[np.int32]
+    sums: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class TokenWindows:
         samples (`np.ndarray` of shape `(windows,)`): The text of each window, which never goes down.
         begins (`np.ndarray` of shape `(windows + 1,)`): The first token of each window, and the number of tokens.
         inputs, offsets, span_token_mask: As of a [`TokenWindow`], of all windows one after another.
+        sums (`np.ndarray` of shape `(windows, 2)`): As of a [`TokenWindow`].
     """
 
     samples: Integers
@@ -68,11 +73,14 @@ class TokenWindows:
     inputs: dict[str, NDArray[np.int32]]
     offsets: NDArray[np.int32]
     span_token_mask: NDArray[np.int32]
+    sums: Integers
 
     def __iter__(self) -> Iterator[TokenWindow]:
-        for sample, (begin, end) in zip(self.samples.tolist(), pairwise(self.begins.tolist()), strict=True):
+        bounds = pairwise(self.begins.tolist())
+        for sample, (begin, end), (low, high) in zip(self.samples.tolist(), bounds, self.sums.tolist(), strict=True):
             inputs = {name: values[begin:end] for name, values in self.inputs.items()}
-            yield TokenWindow(sample, inputs, self.offsets[begin:end], self.span_token_mask[..., begin:end])
+            mask = self.span_token_mask[..., begin:end]
+            yield TokenWindow(sample, inputs, self.offsets[begin:end], mask, (low, high))
 
 
 def max_tokens(tokenizer: PreTrainedTokenizerBase, max_positions: int | None = None) -> int:
@@ -89,15 +97,53 @@ def max_tokens(tokenizer: PreTrainedTokenizerBase, max_positions: int | None = N
     return limit
 
 
+def window_size(
+    tokenizer: PreTrainedTokenizerBase,
+    max_positions: int | None = None,
+    max_length: int | None = None,
+    stride: int | None = None,
+    max_span_length: int | None = None,
+) -> tuple[int, int]:
+    """The tokens of a window, special ones included, and those that neighbouring windows share at least.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`): A fast tokenizer.
+        max_positions (`int`, *optional*): The positions of the encoder.
+        max_length (`int`, *optional*, defaults to as many as tokenizer and encoder allow): The tokens of a window.
+        stride (`int`, *optional*, defaults to a quarter of `max_length`, or `max_span_length` if that is more):
+            The tokens that windows share.
+        max_span_length (`int`, *optional*): The most tokens of a span.
+
+    Raises:
+        ValueError: If nothing limits a window, or `max_length` is more than the encoder takes, or special tokens or
+            the stride leave no room in a window.
+    """
+    if max_length is None:
+        max_length = max_tokens(tokenizer, max_positions)
+    elif max_positions is not None and max_length > max_positions:
+        raise ValueError(f"`max_length` must be at most {max_positions}, what the encoder takes, got {max_length}.")
+    room = max_length - tokenizer.num_special_tokens_to_add()
+    if room < 1:
+        raise ValueError(f"Windows of {max_length} tokens leave no room beside the special ones; raise `max_length`.")
+    stride = min(max(max_length // 4, max_span_length or 0), room - 1) if stride is None else stride
+    if not 0 <= stride < room:
+        raise ValueError(f"`stride` must be in 0..{room - 1} for windows of {max_length} tokens, got {stride}.")
+    return max_length, stride
+
+
 def token_windows(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     max_length: int,
-    stride: int | None = None,
+    stride: int,
     word_aligned: bool = False,
     words: Sequence[Sequence[tuple[int, int]] | None] | None = None,
 ) -> Iterator[TokenWindows]:
     """Tokenise texts into windows of at most `max_length` tokens; what does not fit goes on in the next window.
+
+    A window ends where a sentence or a line does, if one ends in its second half, else where a word does; the next
+    begins so too, at least `stride` tokens before that end, so that what has no more tokens than that is whole in a
+    window. A span of several windows belongs to one: see `sums` of [`TokenWindow`].
 
     The tokens are those of the whole text, but where it has words, making them takes no more memory than for a short
     one: a long text is tokenised in pieces that overlap by an eighth, which are joined between two words on which both
@@ -107,8 +153,8 @@ def token_windows(
     Args:
         tokenizer (`PreTrainedTokenizerBase`): A fast tokenizer.
         texts (`Sequence[str]`): The texts.
-        max_length (`int`): The length of a window in tokens, special ones included.
-        stride (`int`, *optional*, defaults to a quarter of `max_length`): The tokens that neighbouring windows share.
+        max_length (`int`): The tokens of a window, special ones included; as of [`window_size`], like the next.
+        stride (`int`): The tokens that neighbouring windows share at least.
         word_aligned (`bool`, *optional*, defaults to `False`): Whether spans begin and end only where words do.
         words (`Sequence`, *optional*):
             For each text, start and end of its words, or None for those of [`word_boundaries`].
@@ -117,16 +163,11 @@ def token_windows(
         `TokenWindows`: The windows of the next few texts, or of the next long one; one window at least for each text.
 
     Raises:
-        ValueError: If the tokenizer is not a fast one, or special tokens or the stride leave no room in a window.
+        ValueError: If the tokenizer is not a fast one.
     """
     if not tokenizer.is_fast:
         raise ValueError(f"{type(tokenizer).__name__} gives no character offsets; use a fast tokenizer.")
     room = max_length - tokenizer.num_special_tokens_to_add()
-    if room < 1:
-        raise ValueError(f"Windows of {max_length} tokens leave no room beside the special ones; raise `max_length`.")
-    stride = min(max_length // 4, room - 1) if stride is None else stride
-    if not 0 <= stride < room:
-        raise ValueError(f"`stride` must be in 0..{room - 1} for windows of {max_length} tokens, got {stride}.")
     bounds: Iterator[_Bounds | None] = repeat(None, len(texts))
     if word_aligned and words is not None:
         bounds = map(_bounds_of, texts, words)
@@ -134,9 +175,9 @@ def token_windows(
     names = {"input_ids", *tokenizer.model_input_names}
     seen = 0
     for some in _tokenised(tokenizer, zip(texts, bounds, strict=True), word_aligned):
-        samples, begins, tokens = some.windows(room, stride)
+        samples, begins, tokens, sums = some.windows(texts[seen : seen + len(some.lengths)], room, stride)
         inputs = {name: tokens[row] for name, row in _INPUTS.items() if name in names}
-        yield TokenWindows(seen + samples, begins, inputs, tokens[_START : _END + 1].T, tokens[mask])
+        yield TokenWindows(seen + samples, begins, inputs, tokens[_START : _END + 1].T, tokens[mask], sums)
         seen += len(some.lengths)
 
 
@@ -191,20 +232,25 @@ class _Tokenised(NamedTuple):
     before: int
     after: int
 
-    def windows(self, room: int, stride: int) -> tuple[Integers, Integers, _Tokens]:
-        """Cut texts into windows of at most `room` tokens beside the special ones; neighbours share `stride`.
+    def windows(self, texts: Sequence[str], room: int, stride: int) -> tuple[Integers, Integers, _Tokens, Integers]:
+        """Cut these texts into windows of at most `room` tokens beside the special ones; see [`token_windows`].
 
         Returns:
-            The text of each window `(w,)`, its first token, with an end `(w + 1,)`, and the table of their tokens.
+            The text of each window `(w,)`; its first token, with an end `(w + 1,)`; the table of their tokens; and
+            which spans belong to it `(w, 2)`, see [`TokenWindow`].
         """
         inner = self.lengths - self.before - self.after
-        counts = np.maximum(1, -((stride - inner) // (room - stride)))
+        cuts = [[(0, length)] for length in inner.tolist()]
+        for sample in (inner > room).nonzero()[0].tolist():
+            cuts[sample] = _cuts(int(inner[sample]), room, stride, *self._ends(texts[sample], sample))
+        counts = np.array([len(windows) for windows in cuts])
         samples = np.repeat(np.arange(len(counts)), counts)
+        bounds = np.array(list(chain.from_iterable(cuts)), dtype=np.int64)
+        sums = self._sums(samples, bounds)
         if len(samples) == len(counts):
-            return samples, _begins(self.lengths), self.table
+            return samples, _begins(self.lengths), self.table, sums
         # For each window, the tokens of its text that come before it, those it has, and those that come after.
-        earlier = (np.arange(len(samples)) - np.repeat(_begins(counts)[:-1], counts)) * (room - stride)
-        own = np.minimum(inner[samples] - earlier, room)
+        earlier, own = bounds[:, 0], bounds[:, 1] - bounds[:, 0]
         later = inner[samples] - earlier - own
         begins = _begins(own + self.before + self.after)
         lengths = np.diff(begins)
@@ -212,7 +258,60 @@ class _Tokenised(NamedTuple):
         source = place + np.repeat(_begins(self.lengths)[:-1][samples], lengths)
         source += np.where(place >= self.before, np.repeat(earlier, lengths), 0)
         source += np.where(place >= np.repeat(self.before + own, lengths), np.repeat(later, lengths), 0)
-        return samples, begins, self.table[:, source]
+        return samples, begins, self.table[:, source], sums
+
+    def _ends(self, text: str, sample: int) -> tuple[Integers, Integers]:
+        """After how many tokens beside the special ones a sentence of a text may end, and after how many a word."""
+        begin = int(self.lengths[:sample].sum())
+        starts, ends = self.table[_START : _END + 1, begin + self.before : begin + self.lengths[sample] - self.after]
+        # One character may be several tokens.
+        apart = starts[1:] >= ends[:-1]
+        sentences, words = (bounds[ends[:-1]] & apart for bounds in (sentence_ends(text), word_boundaries(text)))
+        return sentences.nonzero()[0] + 1, words.nonzero()[0] + 1
+
+    def _sums(self, samples: Integers, bounds: Integers) -> Integers:
+        """Which spans belong to each window, see [`TokenWindow`], given its text and its bounds there `(w, 2)`.
+
+        Span (i, j), j included, is as far from the end of a window, e, as from the start of the next one, s, where
+        e - (j + 1) = i - s, and so i + j = e + s - 1. What has a lower sum is farther from the end, and belongs to the
+        former; or else the latter does not hold it.
+        """
+        sums = np.stack([np.full(len(samples), -1), np.full(len(samples), np.iinfo(np.int32).max)], axis=1)
+        (follows,) = (samples[1:] == samples[:-1]).nonzero()
+        middle = bounds[follows, 1] + bounds[follows + 1, 0]
+        # Positions count special tokens in, and begin anew with each window.
+        sums[follows, 1] = middle - 2 * (bounds[follows, 0] - self.before)
+        sums[follows + 1, 0] = middle - 2 * (bounds[follows + 1, 0] - self.before)
+        return sums
+
+
+def _cuts(length: int, room: int, stride: int, sentences: Integers, words: Integers) -> list[tuple[int, int]]:
+    """Where the windows of a text begin and end.
+
+    Args:
+        length (`int`): The tokens of the text.
+        room (`int`): The most tokens of a window.
+        stride (`int`): The tokens that neighbouring ones share at least.
+        sentences (`np.ndarray`): After how many tokens a sentence ends, in order.
+        words (`np.ndarray`): After how many tokens a word ends, in order.
+    """
+
+    def cut(low: int, high: int) -> int:
+        """The last place after `low`, up to `high`, where a sentence ends, or else a word; or else `high`."""
+        for places in (sentences, words):
+            index = int(places.searchsorted(high, side="right")) - 1
+            if index >= 0 and places[index] > low:
+                return int(places[index])
+        return high
+
+    windows: list[tuple[int, int]] = []
+    begin, end = 0, 0
+    while begin + room < length:
+        # Beyond the window before it, and far enough for the next window to begin later than this one.
+        end = cut(max(begin + room // 2, begin + stride, end), begin + room)
+        windows.append((begin, end))
+        begin = cut(max(begin, end - stride - room // 4), end - stride)
+    return [*windows, (begin, length)]
 
 
 def _begins(lengths: Integers) -> Integers:

@@ -1,0 +1,155 @@
+"""Training data whose examples also come joined to longer texts, anew in each epoch."""
+
+import random
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from torch.utils.data import Dataset
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+from ..modeling.characters import needs_no_blanks
+from .alignment import OnUnaligned, encode_examples
+from .schema import Entity, Example
+
+
+class JoinedFeatures(Dataset[dict[str, Any]]):
+    """Features of training examples, each by itself, and once more joined with others to longer texts.
+
+    A model that saw only sentences takes the words of other sentences for parts of entities, and finds few entities or
+    a multitude in longer texts. So joined texts are added, of 2 examples up to a window's length, whose lengths are
+    drawn once, evenly, and whose examples anew in each epoch: neighbours of each other in their document where ids tell
+    it (they end in numbers that count up), others at random where it ends. An epoch takes about twice as long, whatever
+    the examples' length.
+
+    A data set for the Trainer, a `DataLoader` or whatever takes a sequence. What loads from it must tell it the epoch:
+    Accelerate does so with samplers that do not count epochs themselves, and [`EpochCallback`] with all.
+
+    Args:
+        examples (`Sequence[Example]`): The training examples.
+        tokenizer (`PreTrainedTokenizerBase`): The tokenizer of the model.
+        config (`PreTrainedConfig`): The configuration of the model, with the rules of the data: see
+            [`find_span_rules`].
+        share (`float`, *optional*, defaults to 1.0):
+            How many tokens the joined texts have, for each of the examples' own: 0 for none.
+        seed (`int`, *optional*, defaults to 42): Of what is drawn.
+        on_unaligned (`str`, *optional*, defaults to `"drop"`): As of [`encode_examples`].
+
+    Attributes:
+        report (`AlignmentReport`): How the entities of the examples align with tokens.
+
+    Raises:
+        ValueError: If `config.max_length` is not set, or `share` is negative.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        tokenizer: PreTrainedTokenizerBase,
+        config: PreTrainedConfig,
+        share: float = 1.0,
+        seed: int = 42,
+        on_unaligned: OnUnaligned = "drop",
+    ) -> None:
+        if config.max_length is None:
+            raise ValueError(
+                "`config.max_length`, the length up to which examples are joined, is not set; "
+                "`find_span_rules(examples, tokenizer).apply(config)` finds it."
+            )
+        if share < 0:
+            raise ValueError(f"`share` must not be negative, got {share}.")
+        self._examples, self._tokenizer, self._config = list(examples), tokenizer, config
+        self._seed, self._on_unaligned = seed, on_unaligned
+        self._features, self.report = self._encode(self._examples)
+        special = tokenizer.num_special_tokens_to_add()
+        texts = [example.text for example in self._examples]
+        tokens = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
+        self._lengths = [len(ids) for ids in tokens]
+        # What nearly fills a window by itself can be joined with nothing.
+        self._room = config.max_length - special
+        self._short = [index for index, length in enumerate(self._lengths) if length < self._room // 2]
+        self._targets = self._draw_targets(share * sum(self._lengths[index] for index in self._short))
+        self._joined: list[dict[str, Any]] = []
+        self.set_epoch(0)
+
+    def __len__(self) -> int:
+        return len(self._features) + len(self._joined)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self._features[index] if index < len(self._features) else self._joined[index - len(self._features)]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the joined texts of an epoch: the same for the same epoch."""
+        generator = random.Random(f"{self._seed} {epoch}")
+        joined = [self._join(target, generator) for target in self._targets]
+        # A window more, where tokens are others in the joined text, is left out: each text stays in its place.
+        self._joined = [self._encode([example])[0][0] for example in joined]
+
+    def _encode(self, examples: Sequence[Example]) -> Any:
+        config = self._config
+        return encode_examples(
+            examples,
+            self._tokenizer,
+            config.label2id,
+            config.max_length,
+            word_aligned=config.word_aligned,
+            on_unaligned=self._on_unaligned,
+            max_span_length=config.max_span_length,
+        )
+
+    def _draw_targets(self, tokens: float) -> list[int]:
+        """Lengths of texts, that sum up to so many tokens."""
+        if len(self._short) < 2:
+            return []
+        generator = random.Random(self._seed)
+        least = min(self._room, 2 * sum(self._lengths[index] for index in self._short) // len(self._short))
+        targets: list[int] = []
+        while sum(targets) < tokens:
+            targets.append(generator.randint(least, self._room))
+        return targets
+
+    def _join(self, target: int, generator: random.Random) -> Example:
+        """Two examples at least, and as many more as are no longer than the target."""
+        index = generator.choice(self._short)
+        parts, length = [index], self._lengths[index]
+        while True:
+            following = index + 1
+            if not (following < len(self._examples) and _follows(self._examples[index], self._examples[following])):
+                following = generator.choice(self._short)
+            index, length = following, length + self._lengths[following]
+            if length > self._room or (length > target and len(parts) > 1):
+                return join_examples([self._examples[part] for part in parts])
+            parts.append(index)
+
+
+def join_examples(examples: Sequence[Example]) -> Example:
+    """One example of several: their texts in order, a blank apart, or nothing where a script has none.
+
+    Args:
+        examples (`Sequence[Example]`): The examples, one at least.
+    """
+    text, entities = "", []
+    for example in examples:
+        if text and not (_goes_on_at_once(text[-1:]) or text[-1:].isspace()):
+            text += " "
+        start = len(text)
+        text += example.text
+        entities += [Entity(e.start + start, e.end + start, e.label) for e in example.entities]
+    return Example(text, tuple(entities), source=examples[0].source)
+
+
+def _goes_on_at_once(character: str) -> bool:
+    """Whether no blank follows a character."""
+    return needs_no_blanks(character) or character in "。！？；，、：”’」』）】》…"
+
+
+def _follows(example: Example, other: Example) -> bool:
+    """Whether ids say that one example comes after another in their document."""
+    (name, number), (other_name, other_number) = _place(example), _place(other)
+    return number is not None and other_number == number + 1 and name == other_name
+
+
+def _place(example: Example) -> tuple[str, int | None]:
+    """The document of an example, and its number there."""
+    match = re.fullmatch(r"(.*?)(\d{1,18})", str(example.id), re.DOTALL)
+    return (match[1], int(match[2])) if match else ("", None)

@@ -1,0 +1,96 @@
+"""What the spans of a data set have in common: which may overlap, how long they are, how long their texts."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+from ..modeling.span_decoding import Overlap
+from ..modeling.token_windows import max_tokens
+from .alignment import encode_examples
+from .overlaps import find_overlaps
+from .schema import Example
+
+
+# What is longer than twice the longest entity of the training data is none; entities of few words may have many tokens.
+_LEAST_SPAN = 16
+# Windows of 192 tokens gave the best F1 on long texts, of 96 to 512; see docs/architecture.md.
+_LEAST_WINDOW = 192
+
+
+@dataclass(frozen=True)
+class SpanRules:
+    """The rules that the entities of training data obey, and a model of them should: see [`find_span_rules`].
+
+    Args:
+        overlap (`str`): Which entities may go together: `"flat"`, `"nested"` or `"all"`.
+        max_span_length (`int`): The most tokens of an entity.
+        max_length (`int`): The tokens of a window in which texts are read, special ones included.
+        num_entities (`int`): The entities they come from.
+        num_nested (`int`): Those that lie inside another one or around one, or have the span of another.
+        num_crossing (`int`): Those that overlap one though neither lies inside the other.
+        longest (`int`): The tokens of the longest one.
+    """
+
+    overlap: Overlap
+    max_span_length: int
+    max_length: int
+    num_entities: int
+    num_nested: int
+    num_crossing: int
+    longest: int
+
+    def apply(self, config: PreTrainedConfig) -> None:
+        """Write the rules into the configuration of a model."""
+        config.overlap, config.max_span_length = self.overlap, self.max_span_length
+        config.max_length = self.max_length
+
+    def summary(self) -> str:
+        """One line for a log."""
+        found = {
+            "flat": "none overlaps another",
+            "nested": f"{self.num_nested:,} are nested, none crosses another",
+            "all": f"{self.num_crossing:,} cross another, {self.num_nested:,} are nested",
+        }[self.overlap]
+        return (
+            f'of {self.num_entities:,} entities {found}: overlap "{self.overlap}"; the longest has {self.longest} '
+            f"tokens: spans of at most {self.max_span_length}; windows of {self.max_length} tokens."
+        )
+
+
+def find_span_rules(
+    examples: Iterable[Example], tokenizer: PreTrainedTokenizerBase, max_positions: int | None = None
+) -> SpanRules:
+    """Look through training data for the rules that its entities obey, for `SpanRules.apply`.
+
+    - `overlap` is `"flat"` if no two entities of a text overlap, `"nested"` if none cross, else `"all"`.
+    - `max_span_length` is twice the tokens of the longest entity, and at least 16.
+    - `max_length` is the tokens of all but the longest hundredth of the texts, at least 192 and four times
+      `max_span_length`, and no more than tokenizer and encoder allow.
+
+    Args:
+        examples (`Iterable[Example]`): The training data.
+        tokenizer (`PreTrainedTokenizerBase`): The tokenizer of the model.
+        max_positions (`int`, *optional*): The positions of the encoder: `model.max_positions()`.
+
+    Raises:
+        ValueError: If the tokenizer is not a fast one, or nothing limits the tokens of an input.
+    """
+    examples = list(examples)
+    limit = max_tokens(tokenizer, max_positions)
+    overlaps = [find_overlaps(example.entities) for example in examples]
+    nested, crossing = sum(len(found.nested) for found in overlaps), sum(len(found.crossing) for found in overlaps)
+    label2id = {label: 0 for example in examples for label in (entity.label for entity in example.entities)}
+    features, report = encode_examples(examples, tokenizer, label2id, limit)
+    longest = max((last - first + 1 for x in features for _, first, last in x["labels"]), default=0)
+    lengths = sorted(len(feature["input_ids"]) for feature in features) or [0]
+    max_span_length = max(_LEAST_SPAN, 2 * longest)
+    return SpanRules(
+        overlap="all" if crossing else "nested" if nested else "flat",
+        max_span_length=max_span_length,
+        max_length=min(limit, max(_LEAST_WINDOW, lengths[(len(lengths) - 1) * 99 // 100], 4 * max_span_length)),
+        num_entities=report.num_entities,
+        num_nested=nested,
+        num_crossing=crossing,
+        longest=longest,
+    )
