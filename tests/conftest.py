@@ -22,7 +22,7 @@ from hf_globalpointer import (
     BertForGlobalPointer,
     BertGlobalPointerConfig,
 )
-from hf_globalpointer.modeling.token_windows import TokenWindow, token_windows
+from hf_globalpointer.modeling.token_windows import TokenWindow, token_windows, window_size
 
 
 # How long an example takes says nothing about what is tested.
@@ -65,9 +65,12 @@ def char_tokenizer() -> PreTrainedTokenizerFast:
     return make_char_tokenizer()
 
 
-def windows_of(*texts: Any, **options: Any) -> list[TokenWindow]:
-    """The windows of `token_windows` in one list."""
-    return list(chain.from_iterable(token_windows(*texts, **options)))
+def windows_of(
+    tokenizer: Any, texts: Any, max_length: int, stride: int | None = None, **options: Any
+) -> list[TokenWindow]:
+    """The windows of `token_windows` in one list, with the default stride."""
+    size = window_size(tokenizer, None, max_length, stride)
+    return list(chain.from_iterable(token_windows(tokenizer, texts, *size, **options)))
 
 
 def make_char_tokenizer() -> PreTrainedTokenizerFast:

@@ -13,14 +13,17 @@ from .alignment import OnUnaligned, encode_examples
 from .schema import Entity, Example
 
 
+# Punctuation of scripts that have no blanks: U+2019 and U+201D, and what is as wide as an ideograph.
+_STOPS = "\u2019\u201d\u2026\u3001\u3002\u300b\u300d\u300f\u3011\uff01\uff09\uff0c\uff1a\uff1b\uff1f"
+
+
 class JoinedFeatures(Dataset[dict[str, Any]]):
     """Features of training examples, each by itself, and once more joined with others to longer texts.
 
-    A model that saw only sentences takes the words of other sentences for parts of entities, and finds few entities or
-    a multitude in longer texts. So joined texts are added, of 2 examples up to a window's length, whose lengths are
-    drawn once, evenly, and whose examples anew in each epoch: neighbours of each other in their document where ids tell
-    it (they end in numbers that count up), others at random where it ends. An epoch takes about twice as long, whatever
-    the examples' length.
+    A model that has seen sentences only finds too few entities in longer texts, or a multitude. So joined texts are
+    added, of two examples up to a window's length. Their lengths are drawn once, evenly; their examples anew in each
+    epoch: neighbours in their document where ids tell it (they end in numbers that count up), others at random where
+    it ends. An epoch takes about twice as long, as it has twice the tokens.
 
     A data set for the Trainer, a `DataLoader` or whatever takes a sequence. What loads from it must tell it the epoch:
     Accelerate does so with samplers that do not count epochs themselves, and [`EpochCallback`] with all.
@@ -140,7 +143,7 @@ def join_examples(examples: Sequence[Example]) -> Example:
 
 def _goes_on_at_once(character: str) -> bool:
     """Whether no blank follows a character."""
-    return needs_no_blanks(character) or character in "。！？；，、：”’」』）】》…"
+    return needs_no_blanks(character) or character in _STOPS
 
 
 def _follows(example: Example, other: Example) -> bool:

@@ -12,7 +12,7 @@ from .overlaps import find_overlaps
 from .schema import Example
 
 
-# What is longer than twice the longest entity of the training data is none; entities of few words may have many tokens.
+# Below this, one rare word would make the longest entity: its tokens may be many.
 _LEAST_SPAN = 16
 # Windows of 192 tokens gave the best F1 on long texts, of 96 to 512; see docs/architecture.md.
 _LEAST_WINDOW = 192

@@ -27,8 +27,8 @@ SCRIPTS_WITHOUT_BLANKS = (
 # Vowels and finals of Hangul that is not composed, which follow the first letter of their syllable.
 _HANGUL_LATER = ((0x1160, 0x11FF), (0xD7B0, 0xD7FF))
 
-# Where a sentence ends: after its stop and what closes with it, where a blank follows, as after abbreviations, or where
-# the stop is of a script without blanks; and before the blanks that hold a line break.
+# Where a sentence ends: after its stop and what closes with it, where a blank follows (as after abbreviations too), or
+# the stop is of a script without blanks. And a line, before the blanks that hold its break.
 _SENTENCE_END = re.compile(
     r"""[.!?\u2026\u061f\u06d4\u0964][)\]"'\u201d\u2019\u00bb]*(?=\s)|[\u3002\uff01\uff1f\uff61][\u201d\u2019\u300d\u300f\uff09]*"""
 )

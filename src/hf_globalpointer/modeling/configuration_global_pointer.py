@@ -87,8 +87,8 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
         max_spans (`int`, *optional*, defaults to 1024):
             The most spans that are kept of one sequence in evaluation and in the pipeline: the best ones.
         overlap (`str`, *optional*, defaults to `"all"`):
-            Which predicted entities may go together: `"all"`; `"nested"`, none that cross; `"flat"`, none that overlap.
-            Training finds it in its data, as it does the next two: see [`find_span_rules`].
+            Which predicted entities may go together: `"all"`; `"nested"`, none that cross; `"flat"`, none that
+            overlap. Training finds it in its data, as it does the next two: see [`find_span_rules`].
         max_span_length (`int`, *optional*):
             The most tokens of a span; what is longer is no span anywhere, and costs nothing. Without it, any length.
         max_length (`int`, *optional*):

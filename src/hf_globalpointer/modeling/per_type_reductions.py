@@ -3,14 +3,14 @@
     lse_ai = log sum_j e^(q_ai . k_aj)          d lse_ai / d s_aij = e^(s_aij - lse_ai)
     sp_ai = sum_j log(1 + e^(q_ai . k_aj))      d sp_ai / d s_aij = sigmoid(s_aij)
 
-over the negative spans (i, j) of type a. Forward goes through the spans block by block and keeps only the sums; backward
-computes the scores of each block again, as flash attention does (Dao et al., 2022,
-https://arxiv.org/abs/2205.14135), and from its share of the gradient, g = d loss / d s, adds g k to the gradient of the
-queries and g^T q to that of the keys.
+over the negative spans (i, j) of type a. Forward goes through the spans block by block and keeps only the sums;
+backward computes the scores of each block again, as flash attention does (Dao et al., 2022,
+https://arxiv.org/abs/2205.14135), and from its share of the gradient, g = d loss / d s, adds g k to the gradient of
+the queries and g^T q to that of the keys.
 
-These are custom operators, so that `torch.compile` takes each as one node of its graph, whatever the shapes. The scores
-of the positives come with the sums: so their gradients add to the few numbers they concern, not to tensors full of
-zeros.
+These are custom operators, so that `torch.compile` takes each as one node of its graph, whatever the shapes. The
+scores of the positives come with the sums: so their gradients add to the few numbers they concern, not to tensors full
+of zeros.
 """
 
 from collections.abc import Iterator

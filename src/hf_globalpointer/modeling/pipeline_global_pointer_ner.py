@@ -53,8 +53,8 @@ class GlobalPointerNerPipeline(Pipeline):
             Probability above which a span is an entity, for all labels or label by label; for labels not given, the
             one in the model's configuration, or else 0.5.
         overlap (`str`, *optional*, defaults to `config.overlap`):
-            Which entities may go together: `"all"`; `"nested"`, those that lie apart or one within the other; `"flat"`,
-            those that lie apart. The higher score wins; see [`select_spans`].
+            Which entities may go together: `"all"`; `"nested"`, those that lie apart or one within the other;
+            `"flat"`, those that lie apart. The higher score wins; see [`select_spans`].
         top_k (`int`, *optional*): Keep no more than this many entities of a text, those that score highest.
         max_spans (`int`, *optional*, defaults to `config.max_spans`):
             Keep no more than this many spans of a window, before anything else is chosen.

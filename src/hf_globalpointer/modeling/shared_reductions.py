@@ -1,19 +1,20 @@
 """The sum over all spans of a type, where one query and one key are shared by all types.
 
-With s_ij = q_i . k_j, the score of span (i, j) for type a is s_ij + start_ai + end_aj, and e^score is a product. So the
-sums of all types are one matrix product of e^s, `(rows, columns)`, and e^end, `(types, columns)`:
+With s_ij = q_i . k_j, the score of span (i, j) for type a is s_ij + start_ai + end_aj, and e^score is a product. So
+the sums of all types are one matrix product of e^s, `(rows, columns)`, and e^end, `(types, columns)`:
 
     lse_ai = log sum_j e^(s_ij + start_ai + end_aj)
            = start_ai + top_i + shift_a + log sum_j e^(s_ij - top_i) e^(end_aj - shift_a)
 
-where top_i is the highest s_ij of the row and shift_a the highest end_aj of the type, so that no factor overflows. The
-result is total_a = log sum_i e^lse_ai.
+where top_i is the highest s_ij of the row and shift_a the highest end_aj of the type, so that no factor overflows.
+The result is total_a = log sum_i e^lse_ai.
 
-Some rows (a, i) cannot be had from this product and are summed again, term by term: those that hold a positive, which is
-left out of the sum (to subtract it would lose every digit once it scores high), and those whose sum of products is so
-small that its largest terms may have underflowed (a large s_ij times a tiny e^end_aj). They are few.
+Some rows (a, i) cannot be had from this product and are summed again, term by term: those that hold a positive, which
+is left out of the sum (to subtract it would lose every digit once it scores high), and those whose sum of products is
+so small that its largest terms may have underflowed (a large s_ij times a tiny e^end_aj). They are few.
 
-Backward keeps lse, shift and e^(end - shift), and computes s again, block by block. With G_a the gradient of total_a,
+Forward keeps lse, shift and e^(end - shift) for backward, which computes s again, block by block. With G_a the
+gradient of total_a,
 
     d start_ai = G_a e^(lse_ai - total_a)
     w_aij = e^(s_ij + start_ai + end_aj - lse_ai)       the share of a span in its row

@@ -62,10 +62,10 @@ def spans_above(
     codes, scores = _best(codes, scores, samples, n * n * num_types, max_spans)
     if found > len(codes):
         logger.warning_once(
-            f"More than {max_spans} spans of one input score over the threshold, and the lowest are left out: the model "
-            "is not trained, or this text is unlike those of its training. Of a trained model, texts may have to be "
-            "read in shorter windows (`max_length`), or entities be kept apart (`overlap`) or shorter "
-            "(`max_span_length`); see `find_span_rules`. If all are wanted, raise `config.max_spans`."
+            f"More than {max_spans} spans of one input score over the threshold, and the lowest are left out. Either "
+            "the model is untrained, or this text is unlike its training texts: read it in shorter windows "
+            "(`max_length`), set the rules of the data (`find_span_rules`), or train with joined texts "
+            "(`JoinedFeatures`). If all spans are wanted, raise `config.max_spans`."
         )
     rows = torch.stack([codes % num_types, codes // num_types // n % n, n - 1 - codes // num_types % n], dim=-1)
     padded = _pad(codes // (n * n * num_types), rows, scores, samples)
