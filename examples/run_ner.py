@@ -23,16 +23,18 @@ from hf_globalpointer import (
     DataCollatorForGlobalPointer,
     EncoderForEfficientGlobalPointer,
     EncoderForGlobalPointer,
+    EpochCallback,
+    ExampleDataset,
     GlobalPointerModelCard,
     GlobalPointerTrainer,
     ModelCardCallback,
     begin_run,
     check_output_folder,
     checkpoint_bytes,
-    encode_examples,
+    data_digest,
+    find_span_rules,
     freeze_unused,
     last_whole_checkpoint,
-    max_tokens,
     parameter_groups,
     read_examples,
 )
@@ -48,8 +50,22 @@ class Arguments:
     test_file: str | None = field(default=None, metadata={"help": "Examples for a final test."})
     model: str = field(default="efficient", metadata={"help": "Which head.", "choices": ["efficient", "full"]})
     head_learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate of the head."})
+    joined: float = field(default=1.0, metadata={"help": "Tokens of joined texts for each of the examples' own."})
     patience: int | None = field(default=None, metadata={"help": "Stop after so many epochs without a better F1."})
     resume: bool = field(default=False, metadata={"help": "Go on with the run in the output folder."})
+
+
+# The training arguments that a run must be resumed with.
+WEIGHTS_DEPEND_ON = (
+    *("learning_rate", "weight_decay", "warmup_steps", "num_train_epochs", "max_steps", "lr_scheduler_type"),
+    *(
+        "per_device_train_batch_size",
+        "gradient_accumulation_steps",
+        "train_sampling_strategy",
+        "max_grad_norm",
+        "seed",
+    ),
+)
 
 
 @dataclass
@@ -92,31 +108,40 @@ def main() -> None:
     model = model_class.from_encoder_pretrained(args.encoder, labels=labels)
     # Processes would wait for the gradients of what the loss does not depend on.
     freeze_unused(model)
-    max_length = max_tokens(tokenizer, model.max_positions())
+    config = model.config
+    # Which entities may overlap, how long they are, and in what windows texts are read: as the training data have it.
+    rules = find_span_rules(examples["train"], tokenizer, model.max_positions())
+    rules.apply(config)
     if training_args.should_save:
         # The last checkpoint, the best one, one being written, and the model at the end.
         needed = checkpoint_bytes(model, (training_args.save_total_limit or 1) + 3)
         check_output_folder(training_args.output_dir, needed, resume=args.resume)
         # What a run that is resumed must have begun with.
         settings = {name: value for name, value in asdict(args).items() if name not in ("resume", "patience")}
+        settings |= {name: getattr(training_args, name) for name in WEIGHTS_DEPEND_ON}
+        settings |= {f"{split}_sha256": data_digest(texts) for split, texts in examples.items()}
         begin_run(training_args.output_dir, settings | {"labels": labels}, resume=args.resume)
 
-    features, reports, metrics = {}, {}, {}
+    if training_args.should_log:
+        print(f"Rules of the data: {rules.summary()}")
+    data, metrics = {}, {}
     for split, texts in examples.items():
-        features[split], reports[split] = encode_examples(texts, tokenizer, model.config.label2id, max_length)
+        # For training also joined to longer texts, so that the model knows those too.
+        joined = args.joined if split == "train" else 0.0
+        data[split] = ExampleDataset(texts, tokenizer, config, joined, training_args.seed)
         if training_args.should_log:
-            print(f"{split}: {len(texts)} examples, {reports[split].summary()}")
+            print(f"{split}: {len(texts)} examples, {data[split].report.summary()}")
         # Entities that no tokens spell are not in the labels; the metrics count them as missed.
-        metrics[split] = ComputeSpanMetrics(model.config.id2label, missed=reports[split].unaligned_counts)
+        metrics[split] = ComputeSpanMetrics(config.id2label, missed=data[split].report.unaligned_counts)
 
     # Filled in and written at every save, as README.md of the checkpoint.
     card = GlobalPointerModelCard.from_model(
         model,
         Path(training_args.output_dir).resolve().name,
         Path(args.train_file).stem,
-        data={split: (texts, reports[split]) for split, texts in examples.items()},
+        data={split: (texts, data[split].report) for split, texts in examples.items()},
     )
-    callbacks = [ModelCardCallback(card)]
+    callbacks = [ModelCardCallback(card), EpochCallback()]
     if args.patience:
         callbacks.append(EarlyStoppingCallback(args.patience))
 
@@ -126,8 +151,8 @@ def main() -> None:
     trainer = GlobalPointerTrainer(
         model=model,
         args=training_args,
-        train_dataset=features["train"],
-        eval_dataset=features["dev"],
+        train_dataset=data["train"],
+        eval_dataset=data["dev"],
         data_collator=DataCollatorForGlobalPointer(tokenizer),
         processing_class=tokenizer,
         compute_metrics=metrics["dev"],
@@ -138,9 +163,9 @@ def main() -> None:
     trainer.save_model()
 
     trainer.save_metrics("dev", trainer.evaluate())
-    if "test" in features:
+    if "test" in data:
         trainer.compute_metrics = metrics["test"]
-        results = trainer.evaluate(features["test"], metric_key_prefix="test")
+        results = trainer.evaluate(data["test"], metric_key_prefix="test")
         trainer.save_metrics("test", results)
         trainer.log_metrics("test", results)
         card.scores["test"] = {name.removeprefix("test_"): value for name, value in results.items()}

@@ -31,13 +31,14 @@ from hf_globalpointer import (
     DataCollatorForGlobalPointer,
     EncoderForEfficientGlobalPointer,
     EncoderForGlobalPointer,
+    ExampleDataset,
     GlobalPointerModelCard,
     begin_run,
     check_output_folder,
     checkpoint_bytes,
-    encode_examples,
+    data_digest,
+    find_span_rules,
     freeze_unused,
-    max_tokens,
     parameter_groups,
     read_examples,
     worst_embeddings,
@@ -59,6 +60,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--per_device_train_batch_size", type=int, default=16)
     parser.add_argument("--per_device_eval_batch_size", type=int, default=32)
     parser.add_argument("--gradient_accumulation_steps", type=int, default=1)
+    parser.add_argument("--joined", type=float, default=1.0, help="Tokens of joined texts for each of the examples'.")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--fgm", action="store_true", help="Adversarial training: better, and half as fast.")
     parser.add_argument("--resume", action="store_true", help="Go on with the run in the output folder.")
@@ -117,20 +119,27 @@ def main() -> None:
     # What a run that is resumed must have begun with.
     settings = {name: value for name, value in vars(args).items() if name not in ("output_dir", "resume", "report_to")}
     settings |= {"labels": labels, "processes": accelerator.num_processes}
+    settings |= {f"{split}_sha256": data_digest(texts) for split, texts in examples.items()}
     if accelerator.is_main_process:
         check_output_folder(args.output_dir, checkpoint_bytes(model, 3), resume=args.resume)
         begin_run(args.output_dir, settings, resume=args.resume)
 
-    max_length = max_tokens(tokenizer, model.max_positions())
+    # Which entities may overlap, how long they are, and in what windows texts are read: as the training data have it.
+    rules = find_span_rules(examples["train"], tokenizer, model.max_positions())
+    rules.apply(model.config)
+    accelerator.print(f"Rules of the data: {rules.summary()}")
     collator = DataCollatorForGlobalPointer(tokenizer)
-    loaders, metrics, data = {}, {}, {}
+    loaders, metrics, sets = {}, {}, {}
     for split, texts in examples.items():
-        features, report = encode_examples(texts, tokenizer, model.config.label2id, max_length)
+        # For training also joined to longer texts, so that the model knows those too.
+        joined = args.joined if split == "train" else 0.0
+        sets[split] = ExampleDataset(texts, tokenizer, model.config, joined, args.seed)
+        report = sets[split].report
         accelerator.print(f"{split}: {len(texts)} examples, {report.summary()}")
-        data[split] = texts, report
         metrics[split] = ComputeSpanMetrics(model.config.id2label, missed=report.unaligned_counts)
         size = args.per_device_train_batch_size if split == "train" else args.per_device_eval_batch_size
-        loaders[split] = accelerator.prepare(DataLoader(features, size, shuffle=split == "train", collate_fn=collator))
+        loader = DataLoader(sets[split], size, shuffle=split == "train", collate_fn=collator)
+        loaders[split] = accelerator.prepare(loader)
 
     optimizer = torch.optim.AdamW(parameter_groups(model, args.learning_rate, args.head_learning_rate))
     model, optimizer = accelerator.prepare(model, optimizer)
@@ -150,6 +159,7 @@ def main() -> None:
     for epoch in range(progress["epochs"], args.num_train_epochs):
         model.train()
         loaders["train"].set_epoch(epoch)
+        sets["train"].set_epoch(epoch)
         batches = iter(loaders["train"])
         for _ in tqdm(range(steps_per_epoch), f"epoch {epoch + 1}", disable=not accelerator.is_main_process):
             group = list(islice(batches, args.gradient_accumulation_steps))
@@ -183,6 +193,7 @@ def main() -> None:
     results = {s: evaluate(accelerator, best, loaders[s], metrics[s]) for s in loaders if s != "train"}
     if accelerator.is_main_process:
         tokenizer.save_pretrained(args.output_dir)
+        data = {split: (texts, sets[split].report) for split, texts in examples.items()}
         name, dataset = args.output_dir.resolve().name, Path(args.train_file).stem
         card = GlobalPointerModelCard.from_model(accelerator.unwrap_model(best), name, dataset, data=data)
         card.scores = results

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -22,7 +23,8 @@ from hf_globalpointer import (
     BertForGlobalPointer,
     BertGlobalPointerConfig,
 )
-from hf_globalpointer.modeling.token_windows import TokenWindow, token_windows, window_size
+from hf_globalpointer.modeling import token_windows as module
+from hf_globalpointer.modeling.token_windows import TokenWindow, _cuts, token_windows, window_size
 
 
 # How long an example takes says nothing about what is tested.
@@ -71,6 +73,19 @@ def windows_of(
     """The windows of `token_windows` in one list, with the default stride."""
     size = window_size(tokenizer, None, max_length, stride)
     return list(chain.from_iterable(token_windows(tokenizer, texts, *size, **options)))
+
+
+def bounds_of(tokenizer: Any, text: str, max_length: int, stride: int) -> list[tuple[int, int]]:
+    """Where the windows of a text begin and end among its tokens, without special ones."""
+    bounds: list[tuple[int, int]] = []
+
+    def cuts(*arguments: Any) -> list[tuple[int, int]]:
+        bounds.extend(_cuts(*arguments))
+        return bounds
+
+    with patch.object(module, "_cuts", cuts):
+        windows_of(tokenizer, [text], max_length, stride)
+    return bounds or [(0, max_length)]
 
 
 def make_char_tokenizer() -> PreTrainedTokenizerFast:

@@ -1,14 +1,14 @@
 """GlobalPointer and Efficient GlobalPointer span-based named-entity recognition for Hugging Face Transformers."""
 
 from .adversarial import worst_embeddings
-from .checkpoints import begin_run, check_output_folder, checkpoint_bytes, last_whole_checkpoint
+from .checkpoints import begin_run, check_output_folder, checkpoint_bytes, data_digest, last_whole_checkpoint
 from .data import (
     DataCollatorForGlobalPointer,
     DataError,
     DataReport,
     Entity,
     Example,
-    JoinedFeatures,
+    ExampleDataset,
     SpanRules,
     encode_examples,
     find_span_rules,
@@ -35,7 +35,7 @@ from .modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 from .modeling.span_heads import EfficientGlobalPointerHead, GlobalPointerHead
 from .modeling.span_scores import SpanScores
 from .modeling.token_windows import max_tokens
-from .optimization import freeze_unused, parameter_groups
+from .optimization import default_epochs, freeze_unused, parameter_groups
 from .registration import register
 from .trainer import EpochCallback, GlobalPointerTrainer
 
@@ -59,12 +59,12 @@ __all__ = [
     "Entity",
     "EpochCallback",
     "Example",
+    "ExampleDataset",
     "GlobalPointerHead",
     "GlobalPointerModelCard",
     "GlobalPointerNerPipeline",
     "GlobalPointerOutput",
     "GlobalPointerTrainer",
-    "JoinedFeatures",
     "ModelCardCallback",
     "SpanMetrics",
     "SpanRules",
@@ -72,6 +72,8 @@ __all__ = [
     "begin_run",
     "check_output_folder",
     "checkpoint_bytes",
+    "data_digest",
+    "default_epochs",
     "encode_examples",
     "find_span_rules",
     "freeze_unused",

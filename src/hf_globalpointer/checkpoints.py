@@ -1,11 +1,12 @@
 """A training run and its checkpoints: room for them before it begins, and how to go on after it broke off."""
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,6 +16,7 @@ from transformers import PreTrainedModel
 from transformers.trainer import FSDP_MODEL_NAME, OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 from transformers.utils import ADAPTER_SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, logging
 
+from .data.schema import Example
 from .partial import whole_path
 
 
@@ -87,6 +89,12 @@ def begin_run(folder: str | os.PathLike[str], settings: Mapping[str, Any], resum
         )
     with whole_path(noted) as partial:
         partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def data_digest(examples: Iterable[Example]) -> str:
+    """What tells examples from others, for [`begin_run`]: of their texts and entities, whatever file they are from."""
+    content = [(x.text, [(entity.start, entity.end, entity.label) for entity in x.entities]) for x in examples]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def checkpoint_bytes(model: PreTrainedModel, num_checkpoints: int) -> int:

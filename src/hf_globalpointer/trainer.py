@@ -53,7 +53,7 @@ class GlobalPointerTrainer(Trainer):
 
 
 class EpochCallback(TrainerCallback):
-    """Tells the training data which epoch begins, as [`JoinedFeatures`] must know; with any sampler."""
+    """Tells the training data which epoch begins, as [`ExampleDataset`] must know; with any sampler."""
 
     def on_epoch_begin(
         self,

@@ -403,7 +403,7 @@ TEXT = "abcdefgh abc hgfedc b"
             {"threshold": {"place": 0.9, "person": 0.6, "date": 0.55}},
         ),
         (["--overlap", "flat"], {"overlap": "flat"}),
-        (["--overlap", "no_crossing"], {"overlap": "no_crossing"}),
+        (["--overlap", "nested"], {"overlap": "nested"}),
         (["--top-k", "2"], {"top_k": 2}),
         (["--word-aligned"], {"word_aligned": True}),
         (["--no-word-aligned"], {"word_aligned": False}),

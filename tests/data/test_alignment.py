@@ -665,7 +665,7 @@ def test_same_as_looking_at_every_token_for_every_entity(
     features, report = encode_examples(examples, tokenizer, IDS, max_length, None, word_aligned, how)
     expected, unaligned = [], []
     for example in examples:
-        windows = windows_of(tokenizer, [example.text], max_length, None, word_aligned)
+        windows = windows_of(tokenizer, [example.text], max_length, word_aligned=word_aligned)
         labels, missed = slow_reference(example, windows, IDS, expand, word_aligned)
         unaligned += missed
         for window, rows in zip(windows, labels, strict=True):
@@ -704,7 +704,7 @@ def test_chinese_characters_are_tokens_and_words(wordpiece: PreTrainedTokenizerB
 def test_spans_are_sought_in_the_windows_that_reach_them(char_tokenizer: PreTrainedTokenizerFast) -> None:
     """In all windows of a text, alignment would take time by the square of its length."""
     (windows,) = token_windows(char_tokenizer, ["kl", "ab cd ef gh ij"], 6, 1)
-    finder = _TokenFinder(windows, 14)
+    finder = _TokenFinder(windows, 14, None)
     assert windows.samples.tolist() == [0, 1, 1, 1]
     assert finder._reach_from.tolist() == [0, 15, 19, 24]
     assert finder._reach_to.tolist() == [2, 20, 25, 29]

@@ -370,7 +370,7 @@ def test_options_of_the_pipeline_hold_for_each_call_that_gives_none(char_tokeniz
     words = TEXTS[3].split()
     assert preset(words) == plain(words, **options)
     assert preset(words, top_k=1, threshold=None) == plain(words, **{**options, "top_k": 1})
-    other = {**options, "is_split_into_words": False, "word_aligned": False, "overlap": "nested", "threshold": 0.5}
+    other = {**options, "is_split_into_words": False, "word_aligned": False, "overlap": "all", "threshold": 0.5}
     assert preset(TEXTS[3], **other) == plain(TEXTS[3], **other)
 
 

@@ -1,6 +1,7 @@
 import re
 import unicodedata
 from itertools import pairwise
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -13,7 +14,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from conftest import any_text, make_char_tokenizer, windows_of
 from hf_globalpointer.modeling import token_windows as module
 from hf_globalpointer.modeling.characters import character_kinds, word_boundaries
-from hf_globalpointer.modeling.token_windows import tidy_offsets
+from hf_globalpointer.modeling.token_windows import _cuts, tidy_offsets
 
 
 CHAR_TOKENIZER = make_char_tokenizer()
@@ -59,31 +60,92 @@ def ends() -> PreTrainedTokenizerBase:
     max_length=st.integers(6, 60),
     data=st.data(),
 )
-def test_windows_are_those_of_the_tokenizer(
+def test_windows_are_stretches_of_the_tokenizers_own_tokens(
     request: pytest.FixtureRequest, texts: list[str], which: str, max_length: int, data: st.DataObject
 ) -> None:
     tokenizer = request.getfixturevalue(which)
     stride = data.draw(st.integers(0, max_length - 3))
-    windows = windows_of(tokenizer, texts, max_length, stride)
-    wanted = tokenizer(
+    bounds: list[list[tuple[int, int]]] = []
+
+    def cuts(*arguments: Any) -> list[tuple[int, int]]:
+        bounds.append(_cuts(*arguments))
+        return bounds[-1]
+
+    with patch.object(module, "_cuts", cuts):
+        windows = windows_of(tokenizer, texts, max_length, stride)
+    whole = tokenizer(
         [re.sub("[\ud800-\udfff]", "\ufffd", text) for text in texts],
-        max_length=max_length,
-        stride=stride,
-        truncation=True,
-        return_overflowing_tokens=True,
         return_offsets_mapping=True,
+        verbose=False,
     )
-    samples = wanted.pop("overflow_to_sample_mapping")
-    pairs = wanted.pop("offset_mapping")
-    assert [window.sample for window in windows] == samples
-    assert {*wanted} == {*windows[0].inputs}
-    for name, rows in wanted.items():
-        assert [window.inputs[name].tolist() for window in windows] == rows, name
-    for window, sample, own in zip(windows, samples, pairs, strict=True):
-        # One window of many does not show which marks are covered elsewhere.
-        if samples.count(sample) == 1:
-            tidy = tidy_offsets(character_kinds(texts[sample]), np.array(own, dtype=np.int64).reshape(-1, 2))
-            assert window.offsets.tolist() == tidy.tolist()
+    special = len(tokenizer("")["input_ids"])
+    before = 0 if which == "ends" else special - special // 2
+    expected = []
+    for sample, ids in enumerate(whole["input_ids"]):
+        length = len(ids) - special
+        for begin, end in bounds.pop(0) if len(ids) > max_length else [(0, length)]:
+            places = [*range(before), *range(before + begin, before + end), *range(before + length, len(ids))]
+            expected.append((sample, places))
+    assert not bounds
+    assert [window.sample for window in windows] == [sample for sample, _ in expected]
+    for window, (sample, places) in zip(windows, expected, strict=True):
+        assert {*window.inputs} == {*whole} - {"offset_mapping"}
+        for name, row in window.inputs.items():
+            assert row.tolist() == [whole[name][sample][place] for place in places], name
+        offsets = np.array(whole["offset_mapping"][sample], dtype=np.int64).reshape(-1, 2)
+        tidy = tidy_offsets(character_kinds(texts[sample]), offsets)
+        assert window.offsets.tolist() == tidy[places].tolist()
+
+
+@settings(max_examples=300)
+@given(st.integers(1, 60), st.integers(1, 20), st.data())
+def test_windows_end_at_sentences_and_cut_nothing_as_long_as_the_stride(
+    length: int, room: int, data: st.DataObject
+) -> None:
+    stride = data.draw(st.integers(0, room - 1))
+    places = st.sets(st.integers(1, max(1, length - 1)))
+    sentences, others = data.draw(places), data.draw(places)
+    words = sentences | others
+    windows = _cuts(length, room, stride, np.array(sorted(sentences), int), np.array(sorted(words), int))
+    assert windows[0][0] == 0
+    assert windows[-1][1] == length
+    for (begin, end), (following, beyond) in pairwise(windows):
+        assert begin < following <= end - stride
+        assert end < beyond
+    for index, (begin, end) in enumerate(windows):
+        assert 0 < end - begin <= room
+        if index == len(windows) - 1:
+            continue
+        before = windows[index - 1][1] if index else 0
+        possible = range(max(begin + room // 2, begin + stride, before) + 1, begin + room + 1)
+        wanted = next(places & set(possible) for places in (sentences, words, set(possible)) if places & set(possible))
+        assert end == max(wanted)
+    for start in range(length - stride + 1):
+        assert not stride or any(begin <= start and start + stride <= end for begin, end in windows)
+
+
+@given(text=st.text("ab. \n", max_size=40), max_length=st.integers(4, 12), data=st.data())
+def test_a_span_belongs_to_the_window_in_whose_middle_it_lies(text: str, max_length: int, data: st.DataObject) -> None:
+    stride = data.draw(st.integers(0, max_length - 3))
+    windows = windows_of(CHAR_TOKENIZER, [text], max_length, stride)
+    # The first token of each window in the text, by its characters, which are tokens each.
+    starts = [index for index, letter in enumerate(text) if not letter.isspace()]
+    begins = [starts.index(window.offsets[1, 0]) if starts else 0 for window in windows]
+    ends = [begin + len(window.offsets) - 2 for begin, window in zip(begins, windows, strict=True)]
+    for i in range(len(starts)):
+        for j in range(i, len(starts)):
+            margins = {
+                index: min(i - begin if index else 99, end - 1 - j if index < len(windows) - 1 else 99)
+                for index, (begin, end) in enumerate(zip(begins, ends, strict=True))
+                if begin <= i and j < end
+            }
+            owners = [
+                index
+                for index, window in enumerate(windows)
+                if window.sums[0] <= i + j - 2 * begins[index] + 2 < window.sums[1]
+            ]
+            assert len(owners) == 1
+            assert not margins or margins[owners[0]] == max(margins.values())
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -103,10 +165,11 @@ def test_pieces_give_the_tokens_of_the_whole(
     size: int,
 ) -> None:
     tokenizer = request.getfixturevalue(which)
-    options = (tokenizer, [text, text[::2]], 24, 5, word_aligned, [words if len(text) > 64 else None, None])
-    whole = windows_of(*options)
+    bounds = [words if len(text) > 64 else None, None]
+    options = {"word_aligned": word_aligned, "words": bounds}
+    whole = windows_of(tokenizer, [text, text[::2]], 24, 5, **options)
     with patch.object(module, "_PIECE", size):
-        assert str(windows_of(*options)) == str(whole)
+        assert str(windows_of(tokenizer, [text, text[::2]], 24, 5, **options)) == str(whole)
 
 
 @pytest.mark.parametrize("which", TOKENIZERS)
@@ -195,7 +258,7 @@ def test_lists_made_ahead_give_the_same_in_the_same_order(
     tokenizer = request.getfixturevalue(which)
     together = windows_of(tokenizer, texts, 12)
     with patch.object(module, "_AT_ONCE", size), patch.object(module, "_PIECE", piece):
-        lists = list(module.token_windows(tokenizer, texts, 12))
+        lists = list(module.token_windows(tokenizer, texts, 12, 3))
     assert size > 1 or len(lists) == len(texts)
     assert str([window for some in lists for window in some]) == str(together)
 
@@ -212,7 +275,7 @@ def test_what_a_tokenizer_raises_comes_out_after_what_went_before() -> None:
     tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="none"))
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
     with patch.object(module, "_AT_ONCE", 1):
-        windows = module.token_windows(fast, ["a"] * 4 + ["b"] + ["a"] * 9, 4)
+        windows = module.token_windows(fast, ["a"] * 4 + ["b"] + ["a"] * 9, 4, 1)
         seen: list[int] = []
         with pytest.raises(Exception, match="Missing \\[UNK\\] token"):
             seen.extend(window.sample for some in windows for window in some)
@@ -251,21 +314,6 @@ def test_boundaries_change_the_mask_alone(some: list[str], max_length: int, data
         assert str(a.inputs) == str(b.inputs)
         edges = word_boundaries(some[a.sample])[a.offsets].T
         assert b.span_token_mask.tolist() == (a.span_token_mask * edges).tolist()
-
-
-@given(text=st.text("ab c", max_size=40), max_length=st.integers(4, 9), data=st.data())
-def test_windows_hold_every_token_and_share_the_stride(text: str, max_length: int, data: st.DataObject) -> None:
-    stride = data.draw(st.integers(0, max_length - 3))
-    windows = windows_of(CHAR_TOKENIZER, [text], max_length, stride)
-    assert all(len(window.inputs["input_ids"]) == max_length for window in windows[:-1])
-    assert len(windows[-1].inputs["input_ids"]) <= max_length
-    letters = [index for index, letter in enumerate(text) if letter != " "]
-    seen: list[int] = []
-    for index, window in enumerate(windows):
-        starts = window.offsets[window.span_token_mask.astype(bool), 0].tolist()
-        assert index == 0 or starts[:stride] == seen[len(seen) - stride :]
-        seen += starts if index == 0 else starts[stride:]
-    assert seen == letters
 
 
 @given(text=st.text("ab \u0301\u0323", max_size=12), data=st.data())

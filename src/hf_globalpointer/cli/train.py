@@ -1,6 +1,5 @@
 """`hf-globalpointer train`."""
 
-import hashlib
 import json
 import math
 import shutil
@@ -14,13 +13,19 @@ import typer
 from rich.console import Console
 from transformers import AutoConfig, AutoTokenizer, EarlyStoppingCallback, PreTrainedModel, Trainer, TrainingArguments
 
-from ..checkpoints import RUN_SETTINGS_NAME, begin_run, check_output_folder, checkpoint_bytes, last_whole_checkpoint
+from ..checkpoints import (
+    RUN_SETTINGS_NAME,
+    begin_run,
+    check_output_folder,
+    checkpoint_bytes,
+    data_digest,
+    last_whole_checkpoint,
+)
 from ..data import (
     DataCollatorForGlobalPointer,
     DataError,
     Example,
-    JoinedFeatures,
-    encode_examples,
+    ExampleDataset,
     find_span_rules,
     read_examples,
 )
@@ -154,21 +159,12 @@ def train(
     if max_length is not None:
         config.max_length = max_length
     say(f"Rules of the data: {rules.summary()}")
-    joined_features = JoinedFeatures(splits["train"], tokenizer, config, joined, seed)
-    features: dict[str, Any] = {"train": joined_features}
-    reports = {"train": joined_features.report}
-    for name in splits.keys() - {"train"}:
-        features[name], reports[name] = encode_examples(
-            splits[name],
-            tokenizer,
-            config.label2id,
-            config.max_length,
-            word_aligned=word_aligned,
-            max_span_length=config.max_span_length,
-        )
+    data, reports = {}, {}
     for name, examples in splits.items():
+        data[name] = ExampleDataset(examples, tokenizer, config, joined if name == "train" else 0.0, seed)
+        reports[name] = data[name].report
         say(f"{name}: {len(examples)} examples, {reports[name].summary()}")
-    steps = math.ceil(len(joined_features) / batch_size)
+    steps = math.ceil(len(data["train"]) / batch_size)
     epochs = default_epochs(steps) if epochs is None else epochs
     encoder_lr = default_encoder_lr(config.hidden_size) if encoder_lr is None else encoder_lr
     say(f"{epochs} epochs of {steps} steps; peak learning rates {encoder_lr:g} (encoder) and {head_lr:g} (head).")
@@ -199,7 +195,7 @@ def train(
         "max_length": config.max_length,
         "word_aligned": word_aligned,
         "seed": seed,
-        **{f"{name}_sha256": _digest(examples) for name, examples in splits.items()},
+        **{f"{name}_sha256": data_digest(examples) for name, examples in splits.items()},
     }
     try:
         begin_run(output, settings, resume)
@@ -210,8 +206,8 @@ def train(
         model=network,
         args=_training_arguments(checkpoints, epochs, encoder_lr, batch_size, seed),
         data_collator=DataCollatorForGlobalPointer(tokenizer),
-        train_dataset=features["train"],
-        eval_dataset=features["dev"],
+        train_dataset=data["train"],
+        eval_dataset=data["dev"],
         compute_metrics=ComputeSpanMetrics(
             network.config.id2label, missed=reports["dev"].unaligned_counts, per_type=False
         ),
@@ -249,12 +245,6 @@ def _read_splits(train: Path, dev: Path, test: Path | None) -> tuple[dict[str, l
     for examples in splits.values():
         check_labels(examples, labels, "the training data's labels")
     return splits, labels
-
-
-def _digest(examples: list[Example]) -> str:
-    """What tells examples from others: of their texts and entities, in whatever format they were read from."""
-    content = [(x.text, [(entity.start, entity.end, entity.label) for entity in x.entities]) for x in examples]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _new_model(encoder: str, head: Head, labels: list[str], word_aligned: bool) -> PreTrainedModel:

@@ -2,7 +2,7 @@
 
 from .alignment import AlignmentReport, UnalignedEntity, encode_examples
 from .collator import DataCollatorForGlobalPointer
-from .joining import JoinedFeatures
+from .example_dataset import ExampleDataset
 from .readers import read_dataset, read_examples
 from .report import DataReport
 from .schema import DataError, Entity, Example
@@ -17,7 +17,7 @@ __all__ = [
     "DataReport",
     "Entity",
     "Example",
-    "JoinedFeatures",
+    "ExampleDataset",
     "SpanRules",
     "UnalignedEntity",
     "encode_examples",

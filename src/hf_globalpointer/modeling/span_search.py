@@ -65,7 +65,7 @@ def spans_above(
             f"More than {max_spans} spans of one input score over the threshold, and the lowest are left out. Either "
             "the model is untrained, or this text is unlike its training texts: read it in shorter windows "
             "(`max_length`), set the rules of the data (`find_span_rules`), or train with joined texts "
-            "(`JoinedFeatures`). If all spans are wanted, raise `config.max_spans`."
+            "(`ExampleDataset`). If all spans are wanted, raise `config.max_spans`."
         )
     rows = torch.stack([codes % num_types, codes // num_types // n % n, n - 1 - codes // num_types % n], dim=-1)
     padded = _pad(codes // (n * n * num_types), rows, scores, samples)

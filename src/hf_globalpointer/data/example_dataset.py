@@ -1,4 +1,4 @@
-"""Training data whose examples also come joined to longer texts, anew in each epoch."""
+"""Examples as a data set of features, for training also joined to longer texts, anew in each epoch."""
 
 import random
 import re
@@ -17,24 +17,24 @@ from .schema import Entity, Example
 _STOPS = "\u2019\u201d\u2026\u3001\u3002\u300b\u300d\u300f\u3011\uff01\uff09\uff0c\uff1a\uff1b\uff1f"
 
 
-class JoinedFeatures(Dataset[dict[str, Any]]):
-    """Features of training examples, each by itself, and once more joined with others to longer texts.
+class ExampleDataset(Dataset[dict[str, Any]]):
+    """The features of examples, as the configuration of a model says, and those of joined examples after them.
 
-    A model that has seen sentences only finds too few entities in longer texts, or a multitude. So joined texts are
-    added, of two examples up to a window's length. Their lengths are drawn once, evenly; their examples anew in each
-    epoch: neighbours in their document where ids tell it (they end in numbers that count up), others at random where
-    it ends. An epoch takes about twice as long, as it has twice the tokens.
+    A model that has seen sentences only finds too few entities in longer texts, or a multitude. So for training,
+    joined texts are added, of two examples up to a window's length. Their lengths are drawn once, evenly; their
+    examples anew in each epoch: neighbours in their document where ids tell it (they end in numbers that count up),
+    others at random where it ends. With `joined=1.0` an epoch has twice the tokens, and takes about twice as long.
 
     A data set for the Trainer, a `DataLoader` or whatever takes a sequence. What loads from it must tell it the epoch:
     Accelerate does so with samplers that do not count epochs themselves, and [`EpochCallback`] with all.
 
     Args:
-        examples (`Sequence[Example]`): The training examples.
+        examples (`Sequence[Example]`): The examples.
         tokenizer (`PreTrainedTokenizerBase`): The tokenizer of the model.
         config (`PreTrainedConfig`): The configuration of the model, with the rules of the data: see
             [`find_span_rules`].
-        share (`float`, *optional*, defaults to 1.0):
-            How many tokens the joined texts have, for each of the examples' own: 0 for none.
+        joined (`float`, *optional*, defaults to 0.0):
+            How many tokens the joined texts have, for each of the examples' own: 1.0 for training, 0 to evaluate.
         seed (`int`, *optional*, defaults to 42): Of what is drawn.
         on_unaligned (`str`, *optional*, defaults to `"drop"`): As of [`encode_examples`].
 
@@ -42,7 +42,7 @@ class JoinedFeatures(Dataset[dict[str, Any]]):
         report (`AlignmentReport`): How the entities of the examples align with tokens.
 
     Raises:
-        ValueError: If `config.max_length` is not set, or `share` is negative.
+        ValueError: If `joined` is negative, or is not 0 and `config.max_length` is not set.
     """
 
     def __init__(
@@ -50,30 +50,31 @@ class JoinedFeatures(Dataset[dict[str, Any]]):
         examples: Sequence[Example],
         tokenizer: PreTrainedTokenizerBase,
         config: PreTrainedConfig,
-        share: float = 1.0,
+        joined: float = 0.0,
         seed: int = 42,
         on_unaligned: OnUnaligned = "drop",
     ) -> None:
-        if config.max_length is None:
+        if joined < 0:
+            raise ValueError(f"`joined` must not be negative, got {joined}.")
+        if joined and config.max_length is None:
             raise ValueError(
                 "`config.max_length`, the length up to which examples are joined, is not set; "
                 "`find_span_rules(examples, tokenizer).apply(config)` finds it."
             )
-        if share < 0:
-            raise ValueError(f"`share` must not be negative, got {share}.")
         self._examples, self._tokenizer, self._config = list(examples), tokenizer, config
         self._seed, self._on_unaligned = seed, on_unaligned
         self._features, self.report = self._encode(self._examples)
-        special = tokenizer.num_special_tokens_to_add()
-        texts = [example.text for example in self._examples]
-        tokens = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
-        self._lengths = [len(ids) for ids in tokens]
-        # What nearly fills a window by itself can be joined with nothing.
-        self._room = config.max_length - special
-        self._short = [index for index, length in enumerate(self._lengths) if length < self._room // 2]
-        self._targets = self._draw_targets(share * sum(self._lengths[index] for index in self._short))
+        self._targets: list[int] = []
         self._joined: list[dict[str, Any]] = []
-        self.set_epoch(0)
+        if joined:
+            self._room = config.max_length - tokenizer.num_special_tokens_to_add()
+            texts = [example.text for example in self._examples]
+            tokens = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
+            self._lengths = [len(ids) for ids in tokens]
+            # What fills half a window by itself is joined with nothing.
+            self._short = [index for index, length in enumerate(self._lengths) if length < self._room // 2]
+            self._targets = self._draw_targets(joined * sum(self._lengths[index] for index in self._short))
+            self.set_epoch(0)
 
     def __len__(self) -> int:
         return len(self._features) + len(self._joined)
