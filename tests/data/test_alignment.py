@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import EvalPrediction, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from conftest import windows_of
+from conftest import bounds_of, windows_of
 from hf_globalpointer.data import AlignmentReport, DataError, Entity, Example, encode_examples, read_examples
 from hf_globalpointer.data.alignment import _TokenFinder
 from hf_globalpointer.metrics import ComputeSpanMetrics, score_predictions
@@ -35,9 +35,12 @@ def spans_of(
     features: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, text: str, **windows: Any
 ) -> Iterator[tuple[int, int, int, int]]:
     """(window, start, end, label id) of each label row, in the characters that the tokenizer itself states."""
-    encoded = tokenizer([text], return_offsets_mapping=True, return_overflowing_tokens=bool(windows), **windows)
-    assert [feature["input_ids"] for feature in features] == encoded["input_ids"]
-    for window, (feature, offsets) in enumerate(zip(features, encoded["offset_mapping"], strict=True)):
+    encoded = tokenizer(text, return_offsets_mapping=True, verbose=False)
+    bounds = bounds_of(tokenizer, text, **windows) if windows else [(0, len(encoded["input_ids"]) - 2)]
+    for window, (feature, (begin, end)) in enumerate(zip(features, bounds, strict=True)):
+        places = [0, *range(begin + 1, min(end + 1, len(encoded["input_ids"]) - 1)), -1]
+        assert feature["input_ids"] == [encoded["input_ids"][place] for place in places]
+        offsets = [encoded["offset_mapping"][place] for place in places]
         for label, first, last in feature["labels"]:
             start, end = offsets[first][0], offsets[last][1]
             yield window, start + len(text[start:end]) - len(text[start:end].lstrip()), end, label
@@ -228,7 +231,7 @@ def test_windows_of_several_texts_stay_apart(char_tokenizer: PreTrainedTokenizer
 
 def test_long_sample_texts_spell_their_entities(wordpiece: PreTrainedTokenizerBase) -> None:
     label2id = {label: index for index, label in enumerate(SAMPLE_LABELS)}
-    windows = {"max_length": 20, "stride": 8, "truncation": True}
+    windows = {"max_length": 20, "stride": 8}
     num_windows = 0
     for example in SAMPLES[:10]:
         features, report = encode_examples([example], wordpiece, label2id, 20, 8)
@@ -703,7 +706,7 @@ def test_chinese_characters_are_tokens_and_words(wordpiece: PreTrainedTokenizerB
 
 def test_spans_are_sought_in_the_windows_that_reach_them(char_tokenizer: PreTrainedTokenizerFast) -> None:
     """In all windows of a text, alignment would take time by the square of its length."""
-    (windows,) = token_windows(char_tokenizer, ["kl", "ab cd ef gh ij"], 6, 1)
+    (windows,) = token_windows(char_tokenizer, ["kl", "abcdefghij"], 6, 1)
     finder = _TokenFinder(windows, 14, None)
     assert windows.samples.tolist() == [0, 1, 1, 1]
     assert finder._reach_from.tolist() == [0, 15, 19, 24]

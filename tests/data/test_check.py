@@ -36,7 +36,7 @@ def test_counts_and_lengths() -> None:
     check = check_one(*examples, Example("twice", (Entity(0, 5, "x"), Entity(0, 5, "x"))))
     assert (check.texts, check.without_entities) == (4, 1)
     assert check.entities == {"person": 2, "x": 4, "y": 1}
-    assert (check.nested, check.crossing, check.doubly_labelled) == (2, 3, 2)
+    assert (check.nested, check.crossing, check.doubly_labelled) == (4, 3, 2)
     assert check.text_characters == {11: 1, 7: 2, 5: 1}
     assert check.entity_characters == {3: 4, 5: 2, 1: 1}
     assert (check.text_tokens, check.entity_tokens) == ({}, {})

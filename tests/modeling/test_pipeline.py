@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForTokenClassification, PreTrainedTokenizerFast, pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
-from conftest import make_model
+from conftest import bounds_of, make_model
 from hf_globalpointer import GlobalPointerNerPipeline
 from hf_globalpointer.modeling.pipeline_global_pointer_ner import Document
 
@@ -142,12 +142,17 @@ LONG = "abcd efgh ijkl mnop qrst uvwx yzab cdef ghij klmn opqr stuv wxyz abcd ef
 
 def test_a_long_text_is_the_union_of_its_windows(pipe: GlobalPointerNerPipeline) -> None:
     pipe.model.config.max_spans = 10_000
-    expected: dict[tuple[str, int, int], float] = {}
     letters = [index for index, letter in enumerate(LONG) if letter != " "]
-    for first in (0, 28):  # 38 letters a window, 10 of them in both
-        start, end = letters[first], letters[min(first + 38, len(letters)) - 1] + 1
-        for key, score in from_logits(pipe, LONG[start:end], offset=start).items():
-            expected[key] = max(score, expected.get(key, 0.0))
+    first, second = bounds_of(pipe.tokenizer, LONG, 40, 10)
+    assert first[1] - second[0] >= 10
+    expected: dict[tuple[str, int, int], float] = {}
+    for begin, end in (first, second):
+        start, stop = letters[begin], letters[min(end, len(letters)) - 1] + 1
+        for key, score in from_logits(pipe, LONG[start:stop], offset=start).items():
+            i, j = letters.index(key[1]), letters.index(key[2] - 1)
+            # Farther from the end of the first window than from the start of the second, or as far.
+            if (begin == 0) == (first[1] - 1 - j >= i - second[0]):
+                expected[key] = score
     entities = pipe(LONG, stride=10)
     assert as_dict(entities) == pytest.approx(expected, abs=1e-5)
     assert len(as_dict(entities)) == len(entities)
@@ -431,7 +436,7 @@ def test_numbers_of_numpy_are_numbers(pipe: GlobalPointerNerPipeline) -> None:
 
 def test_a_long_text_can_be_refused(pipe: GlobalPointerNerPipeline) -> None:
     fits = "abcdefghij" * 3 + "abcdefgh"
-    message = r"Text 1 \(the first is 0\), of 39 characters, has more than 40 tokens.*'abcdefghijabc"
+    message = r"Text 1 \(the first is 0\), of 39 characters, has more tokens than one window.*'abcdefghijabc"
     assert pipe([fits, ""], on_long="error") == pipe([fits, ""])
     with pytest.raises(ValueError, match=message):
         pipe(["ada", fits + "i"], on_long="error", batch_size=2)
@@ -540,19 +545,19 @@ def test_no_token_for_padding_is_needed(pipe: GlobalPointerNerPipeline) -> None:
 def windows_by_hand(
     pipe: GlobalPointerNerPipeline, text: str, stride: int, threshold: float
 ) -> dict[tuple[str, int, int], float]:
-    """The spans of a text of small letters, from the dense logits of all its windows but the last in one batch."""
+    """The spans of a text of small letters, from the dense logits of its windows, each from the one it is amid."""
     letters = [index for index, letter in enumerate(text) if letter != " "]
     ids = [pipe.tokenizer.vocab[text[index]] for index in letters]
-    firsts = range(0, max(len(ids) - stride, 1), 38 - stride)
-    windows = [[2, *ids[first : first + 38], 3] for first in firsts]
-    best: dict[tuple[str, int, int], float] = {}
-    for part, begins in ((windows[:-1], firsts[:-1]), (windows[-1:], firsts[-1:])):
-        scores = pipe.model(input_ids=torch.tensor(part)).logits[:, :, 1:-1, 1:-1].double().sigmoid()
-        for window, a, i, j in (scores > threshold).nonzero().tolist():
-            first, last = letters[begins[window] + i], letters[begins[window] + j] + 1
-            key = pipe.model.config.id2label[a], first, last
-            best[key] = max(best.get(key, 0.0), scores[window, a, i, j].item())
-    return best
+    best: dict[tuple[str, int, int], tuple[int, float]] = {}
+    for begin, end in bounds_of(pipe.tokenizer, text, 40, stride):
+        window = torch.tensor([[2, *ids[begin:end], 3]])
+        scores = pipe.model(input_ids=window).logits[0, :, 1:-1, 1:-1].double().sigmoid()
+        for a, i, j in (scores > 0).nonzero().tolist():
+            margin = min([i] * (begin > 0) + [end - begin - 1 - j] * (end < len(ids)))
+            key = pipe.model.config.id2label[a], letters[begin + i], letters[begin + j] + 1
+            if key not in best or margin > best[key][0]:
+                best[key] = margin, scores[a, i, j].item()
+    return {key: score for key, (_, score) in best.items() if score > threshold}
 
 
 @pytest.mark.parametrize("stride", [0, 15])

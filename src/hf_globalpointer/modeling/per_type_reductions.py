@@ -23,8 +23,9 @@ from .span_blocks import (
     LOWEST,
     NAMESPACE,
     add_gradients_at,
-    block_of,
-    matrices_at_once,
+    block_columns,
+    block_rows,
+    block_scores,
     num_blocks,
     scores_at,
     split_by_tile,
@@ -43,13 +44,15 @@ def type_blocks(
     """
     samples, num_types, n, _ = query.shape
     query, key, may_end = query.flatten(0, 1), key.flatten(0, 1), mask[:, 1].repeat_interleave(num_types, 0)
-    step = matrices_at_once(n, max_span_length, query.device)
+    size = block_rows(samples * num_types, n, max_span_length, query.device)
+    step = max(1, block_scores(query.device) // (size * block_columns(size, n, max_span_length)))
     groups = [slice(begin, begin + step) for begin in range(0, samples * num_types, step)]
     matrix = torch.arange(samples, device=positives.device)[:, None] * num_types + positives[..., 0]
-    tile = matrix // step * num_blocks(n) + block_of(positives[..., 1])
-    tiles = iter(split_by_tile(positives, tile, len(groups) * num_blocks(n)))
+    tile = matrix // step * num_blocks(n, size) + positives[..., 1] // size
+    tiles = iter(split_by_tile(positives, tile, len(groups) * num_blocks(n, size)))
     for group in groups:
-        for rows, columns, scores in upper_blocks(query[group], key[group], may_end[group], max_span_length):
+        blocks = upper_blocks(query[group], key[group], may_end[group], max_span_length, size)
+        for rows, columns, scores in blocks:
             sample, types, first, last = next(tiles).unbind(-1)
             row = sample * num_types + types - group.start
             scores[row, first - rows.start, last - columns.start] = -torch.inf

@@ -42,7 +42,7 @@ from .span_blocks import (
     LOWEST,
     NAMESPACE,
     add_gradients_at,
-    block_of,
+    block_rows,
     block_scores,
     num_blocks,
     scores_at,
@@ -109,9 +109,10 @@ def _blocks(
     query: Tensor, key: Tensor, mask: Tensor, positives: Tensor, max_span_length: int | None
 ) -> Iterator[_Block]:
     """All spans, block by block; arguments as of [`shared_row_logsumexp`]."""
-    n = query.shape[2]
-    tiles = split_by_tile(positives, block_of(positives[..., 1]), num_blocks(n))
-    blocks = upper_blocks(query[:, 0], key[:, 0], mask[:, 1], max_span_length)
+    samples, _, n, _ = query.shape
+    size = block_rows(samples, n, max_span_length, query.device)
+    tiles = split_by_tile(positives, positives[..., 1] // size, num_blocks(n, size))
+    blocks = upper_blocks(query[:, 0], key[:, 0], mask[:, 1], max_span_length, size)
     for (rows, columns, scores), tile in zip(blocks, tiles, strict=True):
         top = scores.amax(-1, keepdim=True).clamp_(min=LOWEST)
         yield _Block(rows, columns, scores, top.transpose(1, 2), (scores - top).exp_(), tile)

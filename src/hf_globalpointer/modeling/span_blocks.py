@@ -28,20 +28,22 @@ def block_scores(device: torch.device) -> int:
     return _BLOCK_SCORES.get(device.type, _BLOCK_SCORES_ELSEWHERE)
 
 
-def num_blocks(n: int) -> int:
-    """The number of blocks that `n` first tokens make."""
-    return -(-n // BLOCK_ROWS)
+def block_rows(matrices: int, n: int, max_span_length: int | None, device: torch.device) -> int:
+    """How many first tokens make a block: more where it would hold so few scores that calls take most of the time."""
+    rows = BLOCK_ROWS
+    while rows < n and 8 * matrices * 2 * rows * block_columns(2 * rows, n, max_span_length) <= block_scores(device):
+        rows *= 2
+    return rows
 
 
-def block_of(first: Tensor) -> Tensor:
-    """The number of the block that each first token is in."""
-    return first // BLOCK_ROWS
+def block_columns(rows: int, n: int, max_span_length: int | None) -> int:
+    """The most last tokens that the spans of so many first tokens have."""
+    return n if max_span_length is None else min(n, rows + max_span_length - 1)
 
 
-def matrices_at_once(n: int, max_span_length: int | None, device: torch.device) -> int:
-    """How many score matrices to take a block of at a time."""
-    columns = n if max_span_length is None else min(n, BLOCK_ROWS + max_span_length - 1)
-    return max(1, block_scores(device) // (BLOCK_ROWS * columns))
+def num_blocks(n: int, rows: int) -> int:
+    """The number of blocks of so many rows that `n` first tokens make."""
+    return -(-n // rows)
 
 
 def index_in_group(group: Tensor, num_groups: int) -> Tensor:
@@ -51,7 +53,7 @@ def index_in_group(group: Tensor, num_groups: int) -> Tensor:
 
 
 def upper_blocks(
-    query: Tensor, key: Tensor, mask: Tensor, max_span_length: int | None
+    query: Tensor, key: Tensor, mask: Tensor, max_span_length: int | None, rows: int
 ) -> Iterator[tuple[slice, slice, Tensor]]:
     """The scores query_i . key_j of the spans i <= j < i + max_span_length, block by block of first tokens.
 
@@ -60,6 +62,7 @@ def upper_blocks(
         key (`torch.FloatTensor` of shape `(G, n, d)`): Keys.
         mask (`torch.BoolTensor` of shape `(G, n)`): The tokens that may end a span.
         max_span_length (`int`, *optional*): The most tokens of a span.
+        rows (`int`): How many first tokens make a block; see [`block_rows`].
 
     Yields:
         The first tokens of the block, the last tokens that its spans may have, and the scores `(G, rows, columns)`;
@@ -68,17 +71,17 @@ def upper_blocks(
     n = query.shape[1]
     longest = n if max_span_length is None else min(n, max_span_length)
     bias = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(~mask, -torch.inf)[:, None]
-    for first in range(0, n, BLOCK_ROWS):
-        rows = slice(first, min(first + BLOCK_ROWS, n))
-        columns = slice(first, min(rows.stop + longest - 1, n))
-        scores = torch.baddbmm(bias[..., columns], query[:, rows], key[:, columns].transpose(1, 2))
+    for begin in range(0, n, rows):
+        first = slice(begin, min(begin + rows, n))
+        last = slice(begin, min(first.stop + longest - 1, n))
+        scores = torch.baddbmm(bias[..., last], query[:, first], key[:, last].transpose(1, 2))
         # The last token comes before the first one: below the diagonal of the square that begins the block.
-        square = scores[..., : rows.stop - first]
+        square = scores[..., : first.stop - begin]
         square.masked_fill_(torch.ones_like(square[0], dtype=torch.bool).tril_(-1), -torch.inf)
         # The span is too long: on and above the diagonal of what begins `longest` columns later.
         beyond = scores[..., longest:]
         beyond.masked_fill_(torch.ones_like(beyond[0], dtype=torch.bool).triu_(), -torch.inf)
-        yield rows, columns, scores
+        yield first, last, scores
 
 
 def split_by_tile(positives: Tensor, tile: Tensor, num_tiles: int) -> tuple[Tensor, ...]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers.utils import logging
 
 from .per_type_reductions import type_blocks
-from .span_blocks import NAMESPACE, PADDING, block_scores, index_in_group, upper_blocks
+from .span_blocks import NAMESPACE, PADDING, block_rows, block_scores, index_in_group, upper_blocks
 from .span_decoding import CharSpan, Overlap, select_spans
 
 
@@ -143,7 +143,8 @@ def _shared_hits(
     least = -1e-5 * (1 + largest)
     by_token = start.transpose(1, 2).contiguous(), end.transpose(1, 2).contiguous()
     step = max(1, block_scores(query.device) // len(limits))
-    for rows, columns, scores in upper_blocks(query, key, may_end, max_span_length):
+    size = block_rows(len(mask), mask.shape[-1], max_span_length, query.device)
+    for rows, columns, scores in upper_blocks(query, key, may_end, max_span_length, size):
         bound = scores + best_start[:, rows, None]
         bound += best_end[:, None, columns]
         sample, first, last = (bound > least).nonzero().unbind(-1)
