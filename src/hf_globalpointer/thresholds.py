@@ -89,6 +89,9 @@ def collect_candidates(
 ) -> Candidates:
     """Run a pipeline once over labelled texts, with thresholds low enough to see all that could be predicted.
 
+    By the rule `config.overlap`, what a better span keeps away is no candidate. That is exact for one threshold of all
+    labels, and nearly so for several: a span that no longer passes its own may have kept away one that passes its.
+
     Args:
         pipe (`GlobalPointerNerPipeline`): A pipeline made without a threshold, `overlap` or `top_k` of its own.
         examples (`Sequence[Example]`): Development data. What tokens cannot express is gold that is never found.

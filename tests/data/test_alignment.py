@@ -200,7 +200,7 @@ def test_every_entity_that_fits_the_overlap_is_in_a_window(char_tokenizer: PreTr
     features, report = encode_examples([Example(text, tuple(entities))], char_tokenizer, IDS, 10, stride)
     assert max(len(feature["input_ids"]) for feature in features) == 10
     assert len(features) == 6
-    windows = {"max_length": 10, "stride": stride, "truncation": True}
+    windows = {"max_length": 10, "stride": stride}
     found = [Entity(s, e, "person") for _, s, e, _ in spans_of(features, char_tokenizer, text, **windows)]
     assert set(found) == set(entities)
     assert len(found) > len(entities)
@@ -316,7 +316,7 @@ def test_windows_lose_only_what_does_not_fit(
     starts = range(0, max(len(text) - stride, 1), room - stride)
     expected = [{e for e in entities if start <= e.start and e.end <= start + room} for start in starts]
     got: list[set[Entity]] = [set() for _ in features]
-    windows = {"max_length": max_length, "stride": stride, "truncation": True}
+    windows = {"max_length": max_length, "stride": stride}
     for window, start, end, _ in spans_of(features, char_tokenizer, text, **windows):
         got[window].add(Entity(start, end, "person"))
     assert got == expected
@@ -709,8 +709,8 @@ def test_spans_are_sought_in_the_windows_that_reach_them(char_tokenizer: PreTrai
     (windows,) = token_windows(char_tokenizer, ["kl", "abcdefghij"], 6, 1)
     finder = _TokenFinder(windows, 14, None)
     assert windows.samples.tolist() == [0, 1, 1, 1]
-    assert finder._reach_from.tolist() == [0, 15, 19, 24]
-    assert finder._reach_to.tolist() == [2, 20, 25, 29]
+    assert finder._reach_from.tolist() == [0, 15, 18, 21]
+    assert finder._reach_to.tolist() == [2, 19, 22, 25]
 
 
 def test_many_texts_are_the_same_as_one_by_one(wordpiece: PreTrainedTokenizerBase) -> None:

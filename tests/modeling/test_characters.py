@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 
 from conftest import any_text
-from hf_globalpointer.modeling.characters import word_boundaries
+from hf_globalpointer.modeling.characters import sentence_ends, word_boundaries
 
 
 def words_of(text: str) -> list[str]:
@@ -98,3 +98,21 @@ def test_given_words_are_the_boundaries() -> None:
     assert word_boundaries("ab", []).tolist() == [[False] * 3] * 2
     assert word_boundaries("", [(0, 0), (0, 0)]).tolist() == [[True]] * 2
     assert word_boundaries("", []).tolist() == [[False]] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("One. Two! Three? Four", ["One.", " Two!", " Three?", " Four"]),
+        (
+            "He said \u201cgo.\u201d Then (so it is.) he went",
+            ["He said \u201cgo.\u201d", " Then (so it is.)", " he went"],
+        ),
+        ("version 3.11 and a.b", ["version 3.11 and a.b"]),
+        ("今天下雨。明天呢\uff1f好\uff01", ["今天下雨。", "明天呢\uff1f", "好\uff01"]),
+        ("a line \n\nanother\r\nend", ["a line", " \n\nanother", "\r\nend"]),
+    ],
+)
+def test_sentences_and_lines_end(text: str, sentences: list[str]) -> None:
+    ends = [*sentence_ends(text).nonzero()[0].tolist(), len(text)]
+    assert [text[begin:end] for begin, end in pairwise([0, *dict.fromkeys(ends)])] == sentences

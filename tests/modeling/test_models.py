@@ -188,3 +188,32 @@ def test_training_learns_to_find_what_it_was_shown(kind: str) -> None:
     spans = model.eval()(**INPUT, labels=GOLD).spans
     metrics = ComputeSpanMetrics(model.config.id2label)(EvalPrediction(spans.numpy(), GOLD.numpy()))
     assert metrics["f1"] == 1.0
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_span_longer_than_the_longest_is_none(kind: str) -> None:
+    model = make_model(kind, max_span_length=3)
+    ids = torch.arange(2, 12)[None]
+    logits = model(ids).logits[0]
+    i, j = torch.meshgrid(torch.arange(10), torch.arange(10), indexing="ij")
+    assert torch.equal(logits.isfinite(), ((j >= i) & (j - i < 3)).expand_as(logits))
+    wide = make_model(kind)(ids).logits[0]
+    torch.testing.assert_close(logits[logits.isfinite()], wide[logits.isfinite()])
+    model(ids, labels=torch.tensor([[[0, 1, 3]]]))
+    with pytest.raises(
+        ValueError, match=r"labels\[0, 0\]. = \[0, 1, 4\].*more tokens than `config.max_span_length`, 3"
+    ):
+        model(ids, labels=torch.tensor([[[0, 1, 4]]]))
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("overlap", ["all", "nested", "flat"])
+def test_evaluation_predicts_by_the_rule_of_the_data(kind: str, overlap: str) -> None:
+    model = make_model(kind, overlap=overlap, score_threshold=-1.0)
+    ids = torch.arange(2, 22)[None]
+    spans = model(ids, labels=torch.full((1, 1, 3), -100)).spans[0].tolist()
+    pairs = [(a, b) for a in spans for b in spans if a is not b and a[1] <= b[1] <= a[2]]
+    crossing = [(a, b) for a, b in pairs if a[1] < b[1] and a[2] < b[2]]
+    assert bool(pairs) == (overlap != "flat")
+    assert bool(crossing) == (overlap == "all")
+    assert len(spans) > 1

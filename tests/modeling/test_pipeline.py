@@ -41,6 +41,25 @@ def from_logits(pipe: GlobalPointerNerPipeline, text: str, offset: int = 0) -> d
     }
 
 
+@torch.no_grad()
+def windows_by_hand(
+    pipe: GlobalPointerNerPipeline, text: str, stride: int, threshold: float
+) -> dict[tuple[str, int, int], float]:
+    """The spans of a text of small letters, from the dense logits of its windows, each from the one it is amid."""
+    letters = [index for index, letter in enumerate(text) if letter != " "]
+    ids = [pipe.tokenizer.vocab[text[index]] for index in letters]
+    best: dict[tuple[str, int, int], tuple[int, float]] = {}
+    for begin, end in bounds_of(pipe.tokenizer, text, 40, stride):
+        window = torch.tensor([[2, *ids[begin:end], 3]])
+        scores = pipe.model(input_ids=window).logits[0, :, 1:-1, 1:-1].double().sigmoid()
+        for a, i, j in (scores > 0).nonzero().tolist():
+            margin = min([i] * (begin > 0) + [end - begin - 1 - j] * (end < len(ids)))
+            key = pipe.model.config.id2label[a], letters[begin + i], letters[begin + j] + 1
+            if key not in best or margin > best[key][0]:
+                best[key] = margin, scores[a, i, j].item()
+    return {key: score for key, (_, score) in best.items() if score > threshold}
+
+
 def as_dict(entities: list[dict[str, object]]) -> dict[tuple[str, int, int], float]:
     return {(e["entity_group"], e["start"], e["end"]): e["score"] for e in entities}
 
@@ -140,19 +159,11 @@ def test_the_score_is_relative_to_the_models_threshold(pipe: GlobalPointerNerPip
 LONG = "abcd efgh ijkl mnop qrst uvwx yzab cdef ghij klmn opqr stuv wxyz abcd efgh ijkl"  # 64 letters, 38 fit
 
 
-def test_a_long_text_is_the_union_of_its_windows(pipe: GlobalPointerNerPipeline) -> None:
+def test_a_long_text_is_read_in_windows(pipe: GlobalPointerNerPipeline) -> None:
     pipe.model.config.max_spans = 10_000
-    letters = [index for index, letter in enumerate(LONG) if letter != " "]
-    first, second = bounds_of(pipe.tokenizer, LONG, 40, 10)
-    assert first[1] - second[0] >= 10
-    expected: dict[tuple[str, int, int], float] = {}
-    for begin, end in (first, second):
-        start, stop = letters[begin], letters[min(end, len(letters)) - 1] + 1
-        for key, score in from_logits(pipe, LONG[start:stop], offset=start).items():
-            i, j = letters.index(key[1]), letters.index(key[2] - 1)
-            # Farther from the end of the first window than from the start of the second, or as far.
-            if (begin == 0) == (first[1] - 1 - j >= i - second[0]):
-                expected[key] = score
+    bounds = bounds_of(pipe.tokenizer, LONG, 40, 10)
+    assert all(end - begin >= 10 for (_, end), (begin, _) in pairwise(bounds))
+    expected = windows_by_hand(pipe, LONG, 10, 0.5)
     entities = pipe(LONG, stride=10)
     assert as_dict(entities) == pytest.approx(expected, abs=1e-5)
     assert len(as_dict(entities)) == len(entities)
@@ -541,25 +552,6 @@ def test_no_token_for_padding_is_needed(pipe: GlobalPointerNerPipeline) -> None:
     assert found == [pytest.approx(entities, abs=1e-5) for entities in expected]
 
 
-@torch.no_grad()
-def windows_by_hand(
-    pipe: GlobalPointerNerPipeline, text: str, stride: int, threshold: float
-) -> dict[tuple[str, int, int], float]:
-    """The spans of a text of small letters, from the dense logits of its windows, each from the one it is amid."""
-    letters = [index for index, letter in enumerate(text) if letter != " "]
-    ids = [pipe.tokenizer.vocab[text[index]] for index in letters]
-    best: dict[tuple[str, int, int], tuple[int, float]] = {}
-    for begin, end in bounds_of(pipe.tokenizer, text, 40, stride):
-        window = torch.tensor([[2, *ids[begin:end], 3]])
-        scores = pipe.model(input_ids=window).logits[0, :, 1:-1, 1:-1].double().sigmoid()
-        for a, i, j in (scores > 0).nonzero().tolist():
-            margin = min([i] * (begin > 0) + [end - begin - 1 - j] * (end < len(ids)))
-            key = pipe.model.config.id2label[a], letters[begin + i], letters[begin + j] + 1
-            if key not in best or margin > best[key][0]:
-                best[key] = margin, scores[a, i, j].item()
-    return {key: score for key, (_, score) in best.items() if score > threshold}
-
-
 @pytest.mark.parametrize("stride", [0, 15])
 def test_a_document_of_20_000_characters(pipe: GlobalPointerNerPipeline, stride: int) -> None:
     chance = np.random.default_rng(0)
@@ -579,3 +571,32 @@ def test_a_document_of_20_000_characters(pipe: GlobalPointerNerPipeline, stride:
     flat = pipe(text, stride=stride, batch_size=8, threshold=threshold, overlap="flat")
     assert all(a["end"] <= b["start"] for a, b in pairwise(flat))
     assert flat[-1]["end"] > len(text) - 50
+
+
+def test_entities_go_together_as_the_model_says(pipe: GlobalPointerNerPipeline) -> None:
+    everything = pipe(LONG, threshold=0.3)
+    for overlap in ("flat", "nested"):
+        pipe.model.config.overlap = overlap
+        assert pipe(LONG, threshold=0.3) != everything
+        assert pipe(LONG, threshold=0.3, overlap="all") == everything
+        assert pipe(LONG, threshold=0.3) == pipe(LONG, threshold=0.3, overlap=overlap)
+
+
+def test_windows_are_as_long_as_the_model_says(pipe: GlobalPointerNerPipeline) -> None:
+    expected = pipe(LONG, max_length=20)
+    assert expected != pipe(LONG)
+    pipe.model.config.max_length = 20
+    assert pipe(LONG) == expected
+    with pytest.raises(ValueError, match="`max_length` must be at most 40"):
+        pipe(LONG, max_length=41)
+    with pytest.raises(ValueError, match="Windows of 2 tokens leave no room"):
+        pipe(LONG, max_length=2)
+
+
+def test_no_entity_is_longer_than_the_model_says(pipe: GlobalPointerNerPipeline) -> None:
+    text = "abcdefghijklmnop"
+    expected = [entity for entity in pipe(text) if entity["end"] - entity["start"] <= 3]
+    pipe.model.config.max_span_length = 3
+    found = pipe(text)
+    assert as_dict(found) == pytest.approx(as_dict(expected), abs=1e-5)
+    assert {entity["end"] - entity["start"] for entity in found} >= {3}

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_globalpointer import SpanScores
+from hf_globalpointer.modeling import span_search
 
 
 def random_scores(batch: int, types: int, n: int, shared: bool, seed: int, spread: float = 1.0) -> SpanScores:
@@ -106,3 +107,31 @@ def test_a_span_lies_in_the_upper_triangle_and_the_band(shared: bool, longest: i
     every = torch.tensor([[[1, i, j] for i in range(6) for j in range(i, 6)]])
     within = [j - i < (longest or 6) for _, i, j in every[0].tolist()]
     assert scores.at(every).isfinite().tolist() == [within]
+
+
+@settings(max_examples=60)
+@given(*SHAPES, st.sampled_from(["all", "nested", "flat"]))
+def test_what_goes_together_is_chosen_from_the_best_down(
+    batch: int, types: int, n: int, shared: bool, seed: int, overlap: str
+) -> None:
+    scores = random_scores(batch, types, n, shared, seed)
+    found = scores.above(-0.5)
+    chosen = found.select(overlap)
+    torch.testing.assert_close(chosen.scores, scores.at(chosen.spans))
+    dense = scores.dense()
+    for sample, (spans, kept) in enumerate(zip(rows(found.spans), rows(chosen.spans), strict=True)):
+        taken: list[tuple[int, int, int]] = []
+        for span in sorted(spans, key=lambda span: -dense[(sample, *span)].item()):
+            x = set(range(span[1], span[2] + 1))
+            others = [set(range(i, j + 1)) for _, i, j in taken]
+            if overlap == "flat" and any(x & y for y in others):
+                continue
+            if overlap == "nested" and any(x & y and not (x <= y or y <= x) for y in others):
+                continue
+            taken.append(span)
+        assert kept == [span for span in spans if span in taken]
+
+
+def test_choosing_keeps_the_rules_of_torch() -> None:
+    found = random_scores(2, 3, 6, True, 0).above(-1.0)
+    torch.library.opcheck(span_search.selected_rows, (found.spans, found.scores, "flat"))

@@ -16,7 +16,7 @@ from ..checkpoints import check_output_folder
 from ..data import read_examples
 from ..metrics import SpanMetrics
 from ..thresholds import FLOOR, Curve, best_thresholds, collect_candidates, plot_curves, precision_recall_curve
-from .common import InputError, check_labels, evaluate_examples, load_pipeline, messages, say, whole_file
+from .common import InputError, Overlap, check_labels, evaluate_examples, load_pipeline, messages, say, whole_file
 
 
 _NOTE = (
@@ -38,6 +38,10 @@ class Tuned:
 
     thresholds: dict[str, float]
     metrics: SpanMetrics
+
+    def score(self, objective: Objective) -> float:
+        """What is to be highest: micro-F1, or the mean of the labels' F1."""
+        return self.metrics.micro.f1 if objective == Objective.micro else self.metrics.macro["f1"]
 
     def to_dict(self) -> dict[str, dict[str, float]]:
         """Both, with flat metrics."""
@@ -85,15 +89,23 @@ def tune_thresholds(
     with messages.status(f"Looking for all spans of a probability above {FLOOR} ..."):
         candidates = collect_candidates(pipe, examples, batch_size)
     thresholds = best_thresholds(candidates, objective.value)
-    before, after = (Tuned(some, candidates.metrics(some)) for some in (candidates.thresholds, thresholds))
+    before = Tuned(candidates.thresholds, evaluate_examples(pipe, examples, batch_size))
     pipe.model.config.thresholds = thresholds
-    measured = evaluate_examples(pipe, examples, batch_size)
-    if measured != after.metrics:
+    after = Tuned(thresholds, evaluate_examples(pipe, examples, batch_size))
+    expected = candidates.metrics(thresholds)
+    if pipe.model.config.overlap == Overlap.all and after.metrics != expected:
         raise InputError(
-            f"nothing was written: with the thresholds found, the model has a micro-F1 of {measured.micro.f1:.4f}, "
-            f"not {after.metrics.micro.f1:.4f}, as follows from its candidates; does a text have more than the "
+            f"nothing was written: with the thresholds found, the model has a micro-F1 of {after.metrics.micro.f1:.4f}"
+            f", not {expected.micro.f1:.4f}, as follows from its candidates; does a text have more than the "
             f"{pipe.model.config.max_spans} spans that `max_spans` in config.json allows?"
         )
+    if after.score(objective) < before.score(objective):
+        say(
+            f"Nothing was written: the present thresholds are better ({before.score(objective):.4f}) than those found "
+            f"({after.score(objective):.4f}). Entities that keep others away, by the rule that they are "
+            f"{pipe.model.config.overlap}, are looked at one label at a time."
+        )
+        return
 
     results = {"data": str(data), "objective": objective.value, "before": before.to_dict(), "after": after.to_dict()}
     _write_json(folder / "thresholds.json", results, indent=2)

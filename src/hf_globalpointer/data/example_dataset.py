@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from torch.utils.data import Dataset
@@ -22,8 +23,9 @@ class ExampleDataset(Dataset[dict[str, Any]]):
 
     A model that has seen sentences only finds too few entities in longer texts, or a multitude. So for training,
     joined texts are added, of two examples up to a window's length. Their lengths are drawn once, evenly; their
-    examples anew in each epoch: neighbours in their document where ids tell it (they end in numbers that count up),
-    others at random where it ends. With `joined=1.0` an epoch has twice the tokens, and takes about twice as long.
+    examples anew in each epoch: neighbours in their document where ids tell it (they end in numbers that count up, and
+    are of more than one document), others at random where it ends. With `joined=1.0` an epoch has twice the tokens,
+    and takes about twice as long.
 
     A data set for the Trainer, a `DataLoader` or whatever takes a sequence. What loads from it must tell it the epoch:
     Accelerate does so with samplers that do not count epochs themselves, and [`EpochCallback`] with all.
@@ -73,6 +75,7 @@ class ExampleDataset(Dataset[dict[str, Any]]):
             self._lengths = [len(ids) for ids in tokens]
             # What fills half a window by itself is joined with nothing.
             self._short = [index for index, length in enumerate(self._lengths) if length < self._room // 2]
+            self._continued = _continued([_place(example) for example in self._examples])
             self._targets = self._draw_targets(joined * sum(self._lengths[index] for index in self._short))
             self.set_epoch(0)
 
@@ -117,9 +120,7 @@ class ExampleDataset(Dataset[dict[str, Any]]):
         index = generator.choice(self._short)
         parts, length = [index], self._lengths[index]
         while True:
-            following = index + 1
-            if not (following < len(self._examples) and _follows(self._examples[index], self._examples[following])):
-                following = generator.choice(self._short)
+            following = index + 1 if index in self._continued else generator.choice(self._short)
             index, length = following, length + self._lengths[following]
             if length > self._room or (length > target and len(parts) > 1):
                 return join_examples([self._examples[part] for part in parts])
@@ -147,10 +148,12 @@ def _goes_on_at_once(character: str) -> bool:
     return needs_no_blanks(character) or character in _STOPS
 
 
-def _follows(example: Example, other: Example) -> bool:
-    """Whether ids say that one example comes after another in their document."""
-    (name, number), (other_name, other_number) = _place(example), _place(other)
-    return number is not None and other_number == number + 1 and name == other_name
+def _continued(places: Sequence[tuple[str, int | None]]) -> set[int]:
+    """The examples whose document goes on with the next one; none where there is one document, a numbered file."""
+    if len({name for name, _ in places}) < 2:
+        return set()
+    pairs = enumerate(pairwise(places))
+    return {i for i, ((name, number), other) in pairs if number is not None and other == (name, number + 1)}
 
 
 def _place(example: Example) -> tuple[str, int | None]:
