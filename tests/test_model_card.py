@@ -407,7 +407,7 @@ def test_the_command_writes_a_card_whose_code_runs_as_pasted(
         f"{metrics[split][f'{name}_date']:.4f}" for split in ("dev", "test") for name in ("precision", "recall", "f1")
     ]
     assert results[1] == ["date", *shown]
-    assert dict(settings) | {"learning_rate": "5e-05 (encoder), 0.05 (head)", "patience": "9"} == dict(settings)
+    assert dict(settings) | {"learning_rate": "0.0001 (encoder), 0.05 (head)", "patience": "9"} == dict(settings)
     for secret in ("secret-place", str(tmp_path), "base_model", str(Path.home()), str(Path.cwd())):
         assert secret not in str(card)
 
@@ -441,3 +441,17 @@ def test_what_the_hub_would_reject_is_said_before_training(
     assert last.startswith("hf-globalpointer: ")
     assert value in last
     assert not list((tmp_path / "x").glob("*"))
+
+
+def test_the_card_says_the_rules_of_the_data(tmp_path: Path) -> None:
+    card = make_card()
+    assert (
+        "entities may be nested, cross each other and share a span; they are of any length."
+        in saved(card, tmp_path).content
+    )
+    card.config.overlap, card.config.max_span_length, card.config.max_length = "flat", 28, 192
+    content = saved(card, tmp_path).content
+    assert "entities do not overlap; they have at most 28 tokens." in content
+    assert "Texts longer than 192 tokens are read in overlapping windows" in content
+    settings = [row for table in tables(content) for row in table]
+    assert all(row in settings for row in (["overlap", "flat"], ["max_span_length", "28"], ["max_length", "192"]))

@@ -42,7 +42,15 @@ _HEAD_SETTINGS = (
     "span_loss",
     "score_threshold",
     "thresholds",
+    "overlap",
+    "max_span_length",
+    "max_length",
 )
+_OVERLAPS = {
+    "all": "entities may be nested, cross each other and share a span",
+    "nested": "entities may be nested and share a span, but not cross each other",
+    "flat": "entities do not overlap",
+}
 _METRICS = {"precision": "precision", "recall": "recall", "f1": "F1"}
 
 
@@ -219,6 +227,8 @@ class GlobalPointerModelCard:
         return self.name.rpartition("/")[2]
 
     def _introduction(self) -> str:
+        tokens = self.config.max_span_length
+        longest = f"; they have at most {tokens} tokens" if tokens else "; they are of any length"
         start = f", fine-tuned from {_hub_link(self.base_model)}" if self.base_model else ""
         facts = {
             "Model": f"`{self.model_class}`, {self.num_parameters:,} parameters",
@@ -232,7 +242,7 @@ class GlobalPointerModelCard:
 
 {self.head} ([Su et al., 2022](https://arxiv.org/abs/2208.03054)) for named-entity recognition{start}.
 It gives every span of a text a score for each of {self.config.num_labels} entity types and predicts the spans that \
-score above a threshold: entities may be nested, overlap, share a span and be of any length.
+score above a threshold: {_OVERLAPS[self.config.overlap]}{longest}.
 
 {lines}"""
 
@@ -305,12 +315,13 @@ Strict scores: a predicted entity is right only if its type, start and end all a
 Versions: {versions}."""
 
     def _limits(self) -> str:
+        window = f"{self.config.max_length} tokens" if self.config.max_length else "the encoder takes"
         unknown = "the domain" if self.language else "the language and the domain"
         return f"""## Limits
 
 - Nothing is stated here about {unknown} of the training texts; expect lower scores on texts that are unlike them.
 - An entity begins and ends where tokens of the tokenizer do; no other span can be predicted.
-- Texts longer than the encoder takes are read in overlapping windows; an entity longer than the overlap may be missed.
+- Texts longer than {window} are read in overlapping windows; an entity longer than the overlap may be missed.
 - Of the spans of one window at most {self.config.max_spans:,}, the best ones, are predicted.
 - The score of an entity is for ranking and thresholds; it is no calibrated probability."""
 

@@ -118,6 +118,40 @@ def test_training_leaves_a_checkpoint_that_works_and_metrics(trained: Path) -> N
     assert AutoModelForTokenClassification.from_pretrained(trained).config.id2label[0] == "date"
 
 
+def test_training_finds_the_rules_of_its_data(trained: Path) -> None:
+    config = json.loads((trained / "config.json").read_text())
+    assert (config["overlap"], config["max_span_length"], config["max_length"]) == ("nested", 16, 40)
+    settings = json.loads((trained / "metrics.json").read_text())["settings"]
+    assert (settings["overlap"], settings["joined"]) == ("nested", 1.0)
+
+
+def test_options_go_before_the_rules_of_the_data(data: Path, encoder: Path, tmp_path: Path, run: Run) -> None:
+    output = tmp_path / "out"
+    options = ["--epochs", 1, "--overlap", "flat", "--max-length", 30, "--joined", 0]
+    code, _, err = run(*train_command(data, encoder, output, *options))
+    assert code == 0
+    assert 'overlap "nested"' in err
+    assert "1 epochs of 19 steps; peak learning rates 0.005 (encoder) and 0.01 (head)." in " ".join(err.split())
+    config = json.loads((output / "config.json").read_text())
+    assert (config["overlap"], config["max_length"]) == ("flat", 30)
+
+
+def test_evaluate_takes_rule_threshold_and_window(trained: Path, data: Path, run: Run) -> None:
+    def predicted(*options: object) -> int:
+        code, out, _ = run("evaluate", "--model", trained, "--data", data / "dev.jsonl", *options)
+        assert code == 0
+        (micro,) = [line for line in out.split("└")[0].splitlines() if line.startswith("│ micro")]
+        return int(re.findall(r"[\d.]+", micro)[4])
+
+    everything = predicted()
+    assert predicted("--overlap", "nested") == everything
+    assert 0 < predicted("--overlap", "flat") < everything
+    assert predicted("--threshold", "0.999999") < everything
+    code, _, err = run("evaluate", "--model", trained, "--data", data / "dev.jsonl", "--max-length", 50)
+    assert code == 1
+    assert "`max_length` must be at most 40" in err
+
+
 @pytest.mark.parametrize("split", ["dev", "test"])
 def test_evaluate_gives_what_training_reported(trained: Path, data: Path, run: Run, split: str) -> None:
     code, out, err = run("evaluate", "--model", trained, "--data", data / f"{split}.jsonl")
@@ -206,7 +240,7 @@ def test_an_interrupted_run_is_resumed(
 
     code, _, error = run(*words, "--resume")
     assert code == 0
-    assert "checkpoint-57, which is not whole: it has no Trainer state" in caplog.text
+    assert "checkpoint-75, which is not whole: it has no Trainer state" in caplog.text
     weights, others = (load_file(folder / "model.safetensors") for folder in (output, trained))
     assert all(torch.equal(weights[name], others[name]) for name in others)
     for name in ("dev", "test", "settings", "unaligned_entities"):

@@ -77,8 +77,9 @@ class _Block:
 
     def without_product(self, underflows: Tensor) -> Tensor:
         """Which rows (a, i) `(B, E, rows)` are summed term by term, given which sums of products underflow."""
-        sample, types, first, _ = self.positives.unbind(-1)
-        underflows[sample, types, first - self.rows.start] = True
+        if len(self.positives):
+            sample, types, first, _ = self.positives.unbind(-1)
+            underflows[sample, types, first - self.rows.start] = True
         return underflows
 
     def terms(self, wanted: Tensor, end: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
@@ -92,6 +93,8 @@ class _Block:
             The sample, the type and the place in the block of some rows, each `(C,)`, and their terms `(C, columns)`.
         """
         every = wanted.nonzero()
+        if not len(every):
+            return
         # The number of each row among them: those of the positives have their own term to leave out.
         numbers = wanted.flatten().cumsum(0).view(wanted.shape) - 1
         sample, types, first, last = self.positives.unbind(-1)

@@ -71,16 +71,18 @@ def upper_blocks(
     n = query.shape[1]
     longest = n if max_span_length is None else min(n, max_span_length)
     bias = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(~mask, -torch.inf)[:, None]
+    square = torch.ones((rows, rows), dtype=torch.bool, device=query.device)
+    # Below its diagonal the last token comes before the first one; on it and above, of what begins `longest` columns
+    # later, the span is too long.
+    below, beyond = square.tril(-1), square.triu()
     for begin in range(0, n, rows):
         first = slice(begin, min(begin + rows, n))
         last = slice(begin, min(first.stop + longest - 1, n))
         scores = torch.baddbmm(bias[..., last], query[:, first], key[:, last].transpose(1, 2))
-        # The last token comes before the first one: below the diagonal of the square that begins the block.
-        square = scores[..., : first.stop - begin]
-        square.masked_fill_(torch.ones_like(square[0], dtype=torch.bool).tril_(-1), -torch.inf)
-        # The span is too long: on and above the diagonal of what begins `longest` columns later.
-        beyond = scores[..., longest:]
-        beyond.masked_fill_(torch.ones_like(beyond[0], dtype=torch.bool).triu_(), -torch.inf)
+        size, width = scores.shape[1:]
+        scores[..., :size].masked_fill_(below[:size, :size], -torch.inf)
+        if width > longest:
+            scores[..., longest:].masked_fill_(beyond[:size, : width - longest], -torch.inf)
         yield first, last, scores
 
 
