@@ -118,9 +118,9 @@ def main() -> None:
         check_output_folder(training_args.output_dir, needed, resume=args.resume)
         # What a run that is resumed must have begun with.
         settings = {name: value for name, value in asdict(args).items() if name not in ("resume", "patience")}
-        settings |= {name: getattr(training_args, name) for name in WEIGHTS_DEPEND_ON}
+        settings |= {"labels": labels, **{name: getattr(training_args, name) for name in WEIGHTS_DEPEND_ON}}
         settings |= {f"{split}_sha256": data_digest(texts) for split, texts in examples.items()}
-        begin_run(training_args.output_dir, settings | {"labels": labels}, resume=args.resume)
+        begin_run(training_args.output_dir, settings, resume=args.resume)
 
     if training_args.should_log:
         print(f"Rules of the data: {rules.summary()}")

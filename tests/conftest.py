@@ -88,6 +88,16 @@ def bounds_of(tokenizer: Any, text: str, max_length: int, stride: int) -> list[t
     return bounds or [(0, max_length)]
 
 
+def owner_of(bounds: list[tuple[int, int]], first: int, last: int) -> int:
+    """The window that a span of tokens belongs to: the one in which it is farthest from where the text goes on."""
+    margins = {
+        index: min([first - begin] * (index > 0) + [end - 1 - last] * (index < len(bounds) - 1), default=0)
+        for index, (begin, end) in enumerate(bounds)
+        if begin <= first and last < end
+    }
+    return max(margins, key=margins.__getitem__)
+
+
 def make_char_tokenizer() -> PreTrainedTokenizerFast:
     """A tokenizer with a token for each lower-case letter and "[UNK]" for the rest; at most 40 tokens of input."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForTokenClassification, PreTrainedTokenizerFast, pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
-from conftest import bounds_of, make_model
+from conftest import bounds_of, make_model, owner_of
 from hf_globalpointer import GlobalPointerNerPipeline
 from hf_globalpointer.modeling.pipeline_global_pointer_ner import Document
 
@@ -48,16 +48,17 @@ def windows_by_hand(
     """The spans of a text of small letters, from the dense logits of its windows, each from the one it is amid."""
     letters = [index for index, letter in enumerate(text) if letter != " "]
     ids = [pipe.tokenizer.vocab[text[index]] for index in letters]
-    best: dict[tuple[str, int, int], tuple[int, float]] = {}
-    for begin, end in bounds_of(pipe.tokenizer, text, 40, stride):
+    best: dict[tuple[str, int, int], float] = {}
+    bounds = bounds_of(pipe.tokenizer, text, 40, stride)
+    for number, (begin, end) in enumerate(bounds):
         window = torch.tensor([[2, *ids[begin:end], 3]])
         scores = pipe.model(input_ids=window).logits[0, :, 1:-1, 1:-1].double().sigmoid()
-        for a, i, j in (scores > 0).nonzero().tolist():
-            margin = min([i] * (begin > 0) + [end - begin - 1 - j] * (end < len(ids)))
-            key = pipe.model.config.id2label[a], letters[begin + i], letters[begin + j] + 1
-            if key not in best or margin > best[key][0]:
-                best[key] = margin, scores[a, i, j].item()
-    return {key: score for key, (_, score) in best.items() if score > threshold}
+        for a, i, j in (scores > threshold).nonzero().tolist():
+            if owner_of(bounds, begin + i, begin + j) == number:
+                best[pipe.model.config.id2label[a], letters[begin + i], letters[begin + j] + 1] = scores[
+                    a, i, j
+                ].item()
+    return best
 
 
 def as_dict(entities: list[dict[str, object]]) -> dict[tuple[str, int, int], float]:

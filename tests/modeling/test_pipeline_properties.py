@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from conftest import LABELS, bounds_of, make_char_tokenizer, make_model
+from conftest import LABELS, bounds_of, make_char_tokenizer, make_model, owner_of
 from hf_globalpointer import GlobalPointerNerPipeline
 from hf_globalpointer.modeling.characters import word_boundaries
 
@@ -185,23 +185,17 @@ def from_logits(
     ids, tokens = encoded["input_ids"], tidied(text, encoded["offset_mapping"])
     first_special, last_special = pipe.tokenizer("")["input_ids"]
     not_blank = torch.tensor([start < end for start, end in tokens], dtype=torch.bool)
-    found: dict[tuple[int, int, int], tuple[int, float]] = {}
-    for begin, end in bounds_of(pipe.tokenizer, text, ROOM + 2, stride):
+    best: dict[Key, float] = {}
+    bounds = bounds_of(pipe.tokenizer, text, ROOM + 2, stride)
+    for window, (begin, end) in enumerate(bounds):
         part = slice(begin, end)
         inputs = torch.tensor([[first_special, *ids[part], last_special]])
         scores = pipe.model(input_ids=inputs).logits[0, :, 1:-1, 1:-1].double().sigmoid()
         allowed = not_blank[part, None] & not_blank[part]
-        for a, i, j in (allowed & (scores > 0)).nonzero().tolist():
-            margins = [i] * (begin > 0) + [end - begin - 1 - j] * (end < len(ids))
-            span = a, begin + i, begin + j
-            margin = min(margins, default=len(ids))
-            if span not in found or margin > found[span][0]:
-                found[span] = margin, scores[a, i, j].item()
-    best: dict[Key, float] = {}
-    for (a, i, j), (_, score) in found.items():
-        if score > threshold:
-            key = pipe.model.config.id2label[a], tokens[i][0], tokens[j][1]
-            best[key] = max(best.get(key, 0.0), score)
+        for a, i, j in (allowed & (scores > threshold)).nonzero().tolist():
+            if owner_of(bounds, begin + i, begin + j) == window:
+                key = pipe.model.config.id2label[a], tokens[begin + i][0], tokens[begin + j][1]
+                best[key] = max(best.get(key, 0.0), scores[a, i, j].item())
     return best
 
 
