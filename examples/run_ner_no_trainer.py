@@ -1,12 +1,10 @@
 """Fine-tune a GlobalPointer model for named-entity recognition in a loop of your own, with Accelerate.
 
-A script to copy and change. It takes the data of run_ner.py and does what that does, in plain sight:
+A script to copy and change. It takes the data of run_ner.py and does what that does, in plain sight. After a crash,
+the same command with `--resume` goes on from the last complete epoch.
 
     accelerate launch examples/run_ner_no_trainer.py --encoder google-bert/bert-base-cased --train_file train.jsonl \
         --dev_file dev.jsonl --output_dir my-ner --num_train_epochs 10 --learning_rate 3e-5
-
-`accelerate config` or the options of `accelerate launch` choose devices, processes and mixed precision. After a crash
-the same command with `--resume` goes on from the end of the last whole epoch.
 """
 
 import argparse
@@ -91,13 +89,8 @@ def save_checkpoint(accelerator: Accelerator, folder: Path, progress: dict[str, 
     if accelerator.is_main_process:
         (partial / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
         partial.rename(folder / f"checkpoint-{progress['epochs']:04d}")
-        for older in whole_checkpoints(folder)[:-1]:
+        for older in sorted(folder.glob("checkpoint-????"))[:-1]:
             shutil.rmtree(older)
-
-
-def whole_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of the epochs, the last one at the end."""
-    return sorted(folder.glob("checkpoint-[0-9][0-9][0-9][0-9]"))
 
 
 def main() -> None:
@@ -114,32 +107,28 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(args.encoder)
     model_class = {"efficient": EncoderForEfficientGlobalPointer, "full": EncoderForGlobalPointer}[args.model]
     model = model_class.from_encoder_pretrained(args.encoder, labels=labels)
-    # Processes would wait for the gradients of what the loss does not depend on.
-    freeze_unused(model)
+    freeze_unused(model)  # processes would wait for gradients of what the loss does not depend on
     # What a run that is resumed must have begun with.
     settings = {name: value for name, value in vars(args).items() if name not in ("output_dir", "resume", "report_to")}
-    settings |= {"labels": labels, "processes": accelerator.num_processes}
-    settings |= {f"{split}_sha256": data_digest(texts) for split, texts in examples.items()}
+    digests = {f"{split}_sha256": data_digest(texts) for split, texts in examples.items()}
+    settings |= {"labels": labels, "processes": accelerator.num_processes, **digests}
     if accelerator.is_main_process:
         check_output_folder(args.output_dir, checkpoint_bytes(model, 3), resume=args.resume)
         begin_run(args.output_dir, settings, resume=args.resume)
 
-    # Which entities may overlap, how long they are, and in what windows texts are read: as the training data have it.
     rules = find_span_rules(examples["train"], tokenizer, model.max_positions())
-    rules.apply(model.config)
+    rules.apply(model.config)  # which entities may overlap, how long they are, in what windows texts are read
     accelerator.print(f"Rules of the data: {rules.summary()}")
     collator = DataCollatorForGlobalPointer(tokenizer)
     loaders, metrics, sets = {}, {}, {}
     for split, texts in examples.items():
         # For training also joined to longer texts, so that the model knows those too.
         joined = args.joined if split == "train" else 0.0
-        sets[split] = ExampleDataset(texts, tokenizer, model.config, joined, args.seed)
-        report = sets[split].report
-        accelerator.print(f"{split}: {len(texts)} examples, {report.summary()}")
-        metrics[split] = ComputeSpanMetrics(model.config.id2label, missed=report.unaligned_counts)
+        features = sets[split] = ExampleDataset(texts, tokenizer, model.config, joined, args.seed)
+        accelerator.print(f"{split}: {len(texts)} examples, {features.report.summary()}")
+        metrics[split] = ComputeSpanMetrics(model.config.id2label, missed=features.report.unaligned_counts)
         size = args.per_device_train_batch_size if split == "train" else args.per_device_eval_batch_size
-        loader = DataLoader(sets[split], size, shuffle=split == "train", collate_fn=collator)
-        loaders[split] = accelerator.prepare(loader)
+        loaders[split] = accelerator.prepare(DataLoader(features, size, shuffle=split == "train", collate_fn=collator))
 
     optimizer = torch.optim.AdamW(parameter_groups(model, args.learning_rate, args.head_learning_rate))
     model, optimizer = accelerator.prepare(model, optimizer)
@@ -150,7 +139,7 @@ def main() -> None:
     progress = {"epochs": 0, "best_f1": -1.0}
 
     set_seed(args.seed)
-    if args.resume and (checkpoints := whole_checkpoints(args.output_dir)):
+    if args.resume and (checkpoints := sorted(args.output_dir.glob("checkpoint-????"))):
         accelerator.print(f"Going on from {checkpoints[-1]}.")
         accelerator.load_state(checkpoints[-1])
         progress = json.loads((checkpoints[-1] / "progress.json").read_text(encoding="utf-8"))
@@ -163,8 +152,7 @@ def main() -> None:
         batches = iter(loaders["train"])
         for _ in tqdm(range(steps_per_epoch), f"epoch {epoch + 1}", disable=not accelerator.is_main_process):
             group = list(islice(batches, args.gradient_accumulation_steps))
-            # The gradient is the mean over all samples of the step, wherever they are: each micro-batch counts by
-            # its own. Data parallelism takes the mean over the processes.
+            # The mean over all samples of the step, wherever they are; data parallelism averages over processes.
             samples = torch.tensor(sum(len(batch["labels"]) for batch in group), device=accelerator.device)
             scale = accelerator.num_processes / accelerator.gather(samples).sum()
             for batch in group:

@@ -35,7 +35,7 @@ from .modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 from .modeling.span_heads import EfficientGlobalPointerHead, GlobalPointerHead
 from .modeling.span_scores import SpanScores
 from .modeling.token_windows import max_tokens
-from .optimization import default_epochs, freeze_unused, parameter_groups
+from .optimization import freeze_unused, parameter_groups
 from .registration import register
 from .trainer import EpochCallback, GlobalPointerTrainer
 
@@ -73,7 +73,6 @@ __all__ = [
     "check_output_folder",
     "checkpoint_bytes",
     "data_digest",
-    "default_epochs",
     "encode_examples",
     "find_span_rules",
     "freeze_unused",

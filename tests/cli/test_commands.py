@@ -136,6 +136,23 @@ def test_options_go_before_the_rules_of_the_data(data: Path, encoder: Path, tmp_
     assert (config["overlap"], config["max_length"]) == ("flat", 30)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--max-length", 41, "`max_length` must be at most 40"),
+        ("--max-length", 2, "Windows of 2 tokens leave no room"),
+        ("--joined", "inf", "--joined must be a finite number"),
+    ],
+)
+def test_options_that_cannot_be_are_told_before_training(
+    data: Path, encoder: Path, tmp_path: Path, run: Run, option: str, value: object, message: str
+) -> None:
+    code, _, err = run(*train_command(data, encoder, tmp_path / "out", option, value))
+    assert code == 1
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err
+
+
 def test_evaluate_takes_rule_threshold_and_window(trained: Path, data: Path, run: Run) -> None:
     def predicted(*options: object) -> int:
         code, out, _ = run("evaluate", "--model", trained, "--data", data / "dev.jsonl", *options)

@@ -118,8 +118,9 @@ def test_long_texts_are_joined_with_nothing(char_tokenizer: PreTrainedTokenizerF
 def test_what_cannot_be_is_an_error(char_tokenizer: PreTrainedTokenizerFast) -> None:
     with pytest.raises(ValueError, match="find_span_rules"):
         ExampleDataset(sentences(3), char_tokenizer, config(max_length=None), joined=1.0)
-    with pytest.raises(ValueError, match="must not be negative"):
-        ExampleDataset(sentences(3), char_tokenizer, config(), joined=-1.0)
+    for joined in (-1.0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="must be a finite number"):
+            ExampleDataset(sentences(3), char_tokenizer, config(), joined=joined)
 
 
 def test_entities_longer_than_the_longest_span_are_reported(char_tokenizer: PreTrainedTokenizerFast) -> None:

@@ -100,6 +100,12 @@ def test_given_words_are_the_boundaries() -> None:
     assert word_boundaries("", []).tolist() == [[False]] * 2
 
 
+def test_long_runs_of_whitespace_are_gone_through_once() -> None:
+    """The square of this length would take minutes."""
+    assert sentence_ends(" " * 1_000_000).sum() == 0
+    assert sentence_ends("a" + " " * 1_000_000 + "\nb").nonzero()[0].tolist() == [1]
+
+
 @pytest.mark.parametrize(
     ("text", "sentences"),
     [

@@ -6,8 +6,9 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Annotated, Any, TextIO
 
+import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -37,6 +38,28 @@ OVERLAP_HELP = (
     "Entities that may go together: all; nested, those that lie apart or one within the other; flat, those that lie "
     "apart. The higher score wins."
 )
+
+
+# Options of `evaluate` and `predict` alike.
+Thresholds = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[LABEL=]NUMBER",
+        help="Probability above which a span is an entity, instead of the model's own; of one label, as in "
+        "person=0.7, or of all others. May be repeated.",
+    ),
+]
+OverlapOfModel = Annotated[
+    Overlap | None, typer.Option(help=f"{OVERLAP_HELP} By default as in the training data.", show_default=False)
+]
+WindowLength = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Tokens of the windows in which long texts are read; by default as the model was trained.",
+        show_default=False,
+    ),
+]
 
 
 class InputError(Exception):

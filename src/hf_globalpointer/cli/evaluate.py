@@ -15,9 +15,10 @@ from ..evaluation_report import Comparison, EvaluationReport
 from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 from ..significance import compare_models
 from .common import (
-    OVERLAP_HELP,
     InputError,
-    Overlap,
+    OverlapOfModel,
+    Thresholds,
+    WindowLength,
     check_labels,
     check_options,
     load_pipeline,
@@ -38,21 +39,9 @@ def evaluate(
     compare: Annotated[
         str | None, typer.Option(help="Another checkpoint folder or Hub id: test whether the models differ.")
     ] = None,
-    threshold: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[LABEL=]NUMBER",
-            help="Probability above which a span is an entity, instead of the model's own; of one label, as in "
-            "person=0.7, or of all others. May be repeated.",
-        ),
-    ] = None,
-    overlap: Annotated[
-        Overlap | None, typer.Option(help=f"{OVERLAP_HELP} Else as the training data.", show_default=False)
-    ] = None,
-    max_length: Annotated[
-        int | None,
-        typer.Option(min=1, help="Tokens of the windows in which long texts are read; else as the model was trained."),
-    ] = None,
+    threshold: Thresholds = None,
+    overlap: OverlapOfModel = None,
+    max_length: WindowLength = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Inputs in a batch: texts, or windows of long ones.")] = 32,
 ) -> None:
     """Print strict precision, recall and F1 of a model on labelled texts."""

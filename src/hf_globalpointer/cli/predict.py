@@ -17,9 +17,10 @@ from ..modeling.pipeline_global_pointer_ner import BATCHES_AT_ONCE, GlobalPointe
 from ..modeling.span_decoding import CharSpan, PredictedEntity, entities_of
 from ..visualization import HtmlFragment, render, stream_page
 from .common import (
-    OVERLAP_HELP,
     InputError,
-    Overlap,
+    OverlapOfModel,
+    Thresholds,
+    WindowLength,
     check_options,
     load_pipeline,
     parse_thresholds,
@@ -49,29 +50,15 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a run with the same --input and --output was interrupted.")
     ] = False,
-    threshold: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[LABEL=]NUMBER",
-            help="Probability above which a span is an entity, instead of the model's own; of one label, as in "
-            "person=0.7, or of all others. May be repeated.",
-        ),
-    ] = None,
-    overlap: Annotated[
-        Overlap | None, typer.Option(help=f"{OVERLAP_HELP} Else as the training data.", show_default=False)
-    ] = None,
+    threshold: Thresholds = None,
+    overlap: OverlapOfModel = None,
     top_k: Annotated[
         int | None, typer.Option(min=1, help="Keep no more than this many entities of a text, the highest scores.")
     ] = None,
-    max_length: Annotated[
-        int | None,
-        typer.Option(min=1, help="Tokens of the windows in which long texts are read; else as the model was trained."),
-    ] = None,
+    max_length: WindowLength = None,
     stride: Annotated[
         int | None,
-        typer.Option(
-            min=0, help="Tokens that neighbouring windows of a long text share at least; else a quarter of a window."
-        ),
+        typer.Option(min=0, help="Tokens that neighbouring windows share at least; by default a quarter of a window."),
     ] = None,
     word_aligned: Annotated[
         bool | None,

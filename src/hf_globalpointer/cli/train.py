@@ -38,6 +38,7 @@ from ..modeling.modeling_global_pointer import (
     EncoderForGlobalPointer,
 )
 from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
+from ..modeling.token_windows import window_size
 from ..optimization import default_encoder_lr, default_epochs, parameter_groups
 from ..registration import TASK
 from ..trainer import EpochCallback
@@ -137,6 +138,8 @@ def train(
     for option, rate in (("--encoder-lr", encoder_lr), ("--head-lr", head_lr)):
         if rate is not None and not 0 < rate < math.inf:
             raise InputError(f"{option} must be greater than 0, got {rate}.")
+    if not 0 <= joined < math.inf:
+        raise InputError(f"--joined must be a finite number, 0 or more, got {joined}.")
     if model_id is not None and "/" not in model_id:
         raise InputError(f"--model-id must be a Hub id, such as org/name, got {model_id}.")
     # Of a run that has ended, checkpoints may be left if it was killed while it removed them.
@@ -158,6 +161,10 @@ def train(
         config.overlap = overlap.value
     if max_length is not None:
         config.max_length = max_length
+    try:
+        window_size(tokenizer, network.max_positions(), config.max_length)
+    except ValueError as error:
+        raise InputError(str(error)) from error
     say(f"Rules of the data: {rules.summary()}")
     data, reports = {}, {}
     for name, examples in splits.items():

@@ -101,9 +101,9 @@ def tune_thresholds(
         )
     if after.score(objective) < before.score(objective):
         say(
-            f"Nothing was written: the present thresholds are better ({before.score(objective):.4f}) than those found "
-            f"({after.score(objective):.4f}). Entities that keep others away, by the rule that they are "
-            f"{pipe.model.config.overlap}, are looked at one label at a time."
+            f"Nothing was written: F1 is {before.score(objective):.4f} with the present thresholds and "
+            f"{after.score(objective):.4f} with those found. The search takes labels one by one, and by the overlap "
+            f"rule {pipe.model.config.overlap!r} an entity of one label can suppress one of another."
         )
         return
 

@@ -1,5 +1,6 @@
 """Examples as a data set of features, for training also joined to longer texts, anew in each epoch."""
 
+import math
 import random
 import re
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from .alignment import OnUnaligned, encode_examples
 from .schema import Entity, Example
 
 
-# Punctuation of scripts that have no blanks: U+2019 and U+201D, and what is as wide as an ideograph.
+# Punctuation of scripts without spaces: U+2019 and U+201D, and what is as wide as an ideograph.
 _STOPS = "\u2019\u201d\u2026\u3001\u3002\u300b\u300d\u300f\u3011\uff01\uff09\uff0c\uff1a\uff1b\uff1f"
 
 
@@ -44,7 +45,7 @@ class ExampleDataset(Dataset[dict[str, Any]]):
         report (`AlignmentReport`): How the entities of the examples align with tokens.
 
     Raises:
-        ValueError: If `joined` is negative, or is not 0 and `config.max_length` is not set.
+        ValueError: If `joined` is negative or not finite, or is not 0 and `config.max_length` is not set.
     """
 
     def __init__(
@@ -56,8 +57,8 @@ class ExampleDataset(Dataset[dict[str, Any]]):
         seed: int = 42,
         on_unaligned: OnUnaligned = "drop",
     ) -> None:
-        if joined < 0:
-            raise ValueError(f"`joined` must not be negative, got {joined}.")
+        if not 0 <= joined < math.inf:
+            raise ValueError(f"`joined` must be a finite number, 0 or more, got {joined}.")
         if joined and config.max_length is None:
             raise ValueError(
                 "`config.max_length`, the length up to which examples are joined, is not set; "
@@ -68,6 +69,7 @@ class ExampleDataset(Dataset[dict[str, Any]]):
         self._features, self.report = self._encode(self._examples)
         self._targets: list[int] = []
         self._joined: list[dict[str, Any]] = []
+        self._epoch: int | None = None
         if joined:
             self._room = config.max_length - tokenizer.num_special_tokens_to_add()
             texts = [example.text for example in self._examples]
@@ -75,7 +77,8 @@ class ExampleDataset(Dataset[dict[str, Any]]):
             self._lengths = [len(ids) for ids in tokens]
             # What fills half a window by itself is joined with nothing.
             self._short = [index for index, length in enumerate(self._lengths) if length < self._room // 2]
-            self._continued = _continued([_place(example) for example in self._examples])
+            followed = _followed([_place(example) for example in self._examples])
+            self._followed = {index for index in followed if self._lengths[index + 1] < self._room // 2}
             self._targets = self._draw_targets(joined * sum(self._lengths[index] for index in self._short))
             self.set_epoch(0)
 
@@ -87,6 +90,10 @@ class ExampleDataset(Dataset[dict[str, Any]]):
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the joined texts of an epoch: the same for the same epoch."""
+        # The sampler's loader and the callback may both tell it.
+        if epoch == self._epoch:
+            return
+        self._epoch = epoch
         generator = random.Random(f"{self._seed} {epoch}")
         joined = [self._join(target, generator) for target in self._targets]
         # A window more, where tokens are others in the joined text, is left out: each text stays in its place.
@@ -111,8 +118,10 @@ class ExampleDataset(Dataset[dict[str, Any]]):
         generator = random.Random(self._seed)
         least = min(self._room, 2 * sum(self._lengths[index] for index in self._short) // len(self._short))
         targets: list[int] = []
-        while sum(targets) < tokens:
+        total = 0
+        while total < tokens:
             targets.append(generator.randint(least, self._room))
+            total += targets[-1]
         return targets
 
     def _join(self, target: int, generator: random.Random) -> Example:
@@ -120,22 +129,22 @@ class ExampleDataset(Dataset[dict[str, Any]]):
         index = generator.choice(self._short)
         parts, length = [index], self._lengths[index]
         while True:
-            following = index + 1 if index in self._continued else generator.choice(self._short)
-            index, length = following, length + self._lengths[following]
+            index = index + 1 if index in self._followed else generator.choice(self._short)
+            length += self._lengths[index]
             if length > self._room or (length > target and len(parts) > 1):
                 return join_examples([self._examples[part] for part in parts])
             parts.append(index)
 
 
 def join_examples(examples: Sequence[Example]) -> Example:
-    """One example of several: their texts in order, a blank apart, or nothing where a script has none.
+    """One example of several: their texts in order, separated by a space where their script has spaces.
 
     Args:
         examples (`Sequence[Example]`): The examples, one at least.
     """
     text, entities = "", []
     for example in examples:
-        if text and not (_goes_on_at_once(text[-1:]) or text[-1:].isspace()):
+        if text and not (_needs_no_space(text[-1]) or text[-1].isspace()):
             text += " "
         start = len(text)
         text += example.text
@@ -143,13 +152,13 @@ def join_examples(examples: Sequence[Example]) -> Example:
     return Example(text, tuple(entities), source=examples[0].source)
 
 
-def _goes_on_at_once(character: str) -> bool:
-    """Whether no blank follows a character."""
+def _needs_no_space(character: str) -> bool:
+    """Whether what follows a character follows it at once."""
     return needs_no_blanks(character) or character in _STOPS
 
 
-def _continued(places: Sequence[tuple[str, int | None]]) -> set[int]:
-    """The examples whose document goes on with the next one; none where there is one document, a numbered file."""
+def _followed(places: Sequence[tuple[str, int | None]]) -> set[int]:
+    """The examples whose document goes on with the next one; none where ids only number the lines of a file."""
     if len({name for name, _ in places}) < 2:
         return set()
     pairs = enumerate(pairwise(places))

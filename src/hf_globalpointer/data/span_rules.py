@@ -12,9 +12,9 @@ from .overlaps import find_overlaps
 from .schema import Example
 
 
-# Below this, one rare word would make the longest entity: its tokens may be many.
+# A rare word may have this many tokens, whatever entities the training data have.
 _LEAST_SPAN = 16
-# Windows of 192 tokens gave the best F1 on long texts, of 96 to 512; see docs/architecture.md.
+# Windows up to this length gave about the same F1 on long texts, longer ones less: see docs/architecture.md.
 _LEAST_WINDOW = 192
 
 
@@ -80,7 +80,7 @@ def find_span_rules(
     limit = max_tokens(tokenizer, max_positions)
     overlaps = [find_overlaps(example.entities) for example in examples]
     nested, crossing = sum(len(found.nested) for found in overlaps), sum(len(found.crossing) for found in overlaps)
-    label2id = {label: 0 for example in examples for label in (entity.label for entity in example.entities)}
+    label2id = {entity.label: 0 for example in examples for entity in example.entities}
     features, report = encode_examples(examples, tokenizer, label2id, limit)
     longest = max((last - first + 1 for x in features for _, first, last in x["labels"]), default=0)
     lengths = sorted(len(feature["input_ids"]) for feature in features) or [0]

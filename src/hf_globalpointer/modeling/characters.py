@@ -27,12 +27,13 @@ SCRIPTS_WITHOUT_BLANKS = (
 # Vowels and finals of Hangul that is not composed, which follow the first letter of their syllable.
 _HANGUL_LATER = ((0x1160, 0x11FF), (0xD7B0, 0xD7FF))
 
-# Where a sentence ends: after its stop and what closes with it, where a blank follows (as after abbreviations too), or
-# the stop is of a script without blanks. And a line, before the blanks that hold its break.
+# A sentence ends after its stop and what closes with it, where whitespace follows (as after abbreviations too) or the
+# script has no spaces; a line, before the whitespace that holds its break. What is looked for begins where whitespace
+# does, or a long run of it would be gone through again from each of its characters.
 _SENTENCE_END = re.compile(
     r"""[.!?\u2026\u061f\u06d4\u0964][)\]"'\u201d\u2019\u00bb]*(?=\s)|[\u3002\uff01\uff1f\uff61][\u201d\u2019\u300d\u300f\uff09]*"""
 )
-_LINE_END = re.compile(r"\s*[\n\r\u2028\u2029]")
+_LINE_END = re.compile(r"(?<!\s)\s*[\n\r\u2028\u2029]")
 
 # What a character can be; LETTER is what a word goes on from.
 BLANK, MARK, LETTER, JOINER = 1, 2, 4, 8

@@ -60,7 +60,7 @@ class GlobalPointerNerPipeline(Pipeline):
             Keep no more than this many spans of a window, before anything else is chosen.
         max_length (`int`, *optional*, defaults to `config.max_length`, or else what the encoder takes):
             The tokens of a window, special ones included.
-        stride (`int`, *optional*, defaults to `config.max_span_length`, or else a quarter of a window):
+        stride (`int`, *optional*, defaults to a quarter of a window, or `config.max_span_length` if that is more):
             The tokens that neighbouring windows of a long text share at least: the length up to which no entity is
             cut.
         on_long (`str`, *optional*, defaults to `"window"`): `"error"` to refuse texts that need more than one window.

@@ -171,15 +171,7 @@ def shared_row_logsumexp(
 
 
 @shared_row_logsumexp.register_fake
-def _(
-    query: Tensor,
-    key: Tensor,
-    start: Tensor,
-    end: Tensor,
-    mask: Tensor,
-    positives: Tensor,
-    max_span_length: int | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _(query: Tensor, key: Tensor, start: Tensor, end: Tensor, mask: Tensor, positives: Tensor, *options: Any) -> Any:
     total, listed = end.new_empty(end.shape[:2]), query.new_empty(positives.shape[:2])
     return total, listed, end.new_empty(end.shape), end.new_empty((*total.shape, 1)), end.new_empty(end.shape)
 

@@ -109,8 +109,8 @@ def selected_rows(spans: Tensor, scores: Tensor, overlap: str) -> tuple[Tensor, 
         # The place in the row stands for the type, whose number no rule looks at.
         chars = [
             CharSpan(first, last + 1, f"{place:09}", score)
-            for place, ((kind, first, last), score) in enumerate(zip(rows, values, strict=True))
-            if kind >= 0
+            for place, ((label, first, last), score) in enumerate(zip(rows, values, strict=True))
+            if label >= 0
         ]
         kept[sample, [int(span.label) for span in select_spans(chars, cast(Overlap, overlap))]] = True
     return _pad(kept.nonzero()[:, 0], spans[kept], scores[kept], len(spans))
