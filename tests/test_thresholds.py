@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from transformers import pipeline
 
 from conftest import LABELS, make_char_tokenizer, make_model
 from hf_globalpointer import (
@@ -482,3 +483,38 @@ def test_a_plot_without_matplotlib_is_refused_first_of_all(run: Run, monkeypatch
     monkeypatch.setattr(COMMAND, "find_spec", lambda name: None)
     code, _, err = run("--model", "nowhere", "--data", "nowhere.jsonl", "--plot")
     assert (code, err) == (1, "hf-globalpointer: --plot needs matplotlib: pip install 'hf-globalpointer[plot]'\n")
+
+
+def test_thresholds_that_would_be_worse_are_told_and_not_written(
+    checkpoint: tuple[Path, Path], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an overlap rule, labels are not independent, so that the search may miss."""
+    model, data = checkpoint
+    config = json.loads((model / "config.json").read_text()) | {"overlap": "flat"}
+    (model / "config.json").write_text(json.dumps(config))
+    old = {path.name: path.read_bytes() for path in model.iterdir()}
+    monkeypatch.setattr(
+        importlib.import_module("hf_globalpointer.cli.tune_thresholds"),
+        "best_thresholds",
+        lambda candidates, objective: dict.fromkeys(candidates.per_label, 1 - 1e-9),
+    )
+    code, out, err = run("--model", model, "--data", data)
+    assert (code, out) == (0, "")
+    assert "Nothing was written: F1 is" in err
+    assert "overlap rule 'flat'" in " ".join(err.split())
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == old
+
+
+def test_the_command_obeys_the_overlap_rule(checkpoint: tuple[Path, Path], run: Run) -> None:
+    model, data = checkpoint
+    config = json.loads((model / "config.json").read_text()) | {"overlap": "flat"}
+    (model / "config.json").write_text(json.dumps(config))
+    code, out, err = run("--model", model, "--data", data)
+    assert code == 0, err
+    before, after = f1_of(out, "micro")
+    assert after >= before
+    tuned = json.loads((model / "thresholds.json").read_text())
+    pipe = pipeline("global-pointer-ner", model=str(model))
+    examples = list(read_examples(data))
+    metrics = score_predictions(examples, pipe([example.text for example in examples]), LABELS)
+    assert metrics.micro.f1 == pytest.approx(tuned["after"]["metrics"]["f1"])
