@@ -6,7 +6,7 @@
 Each model, a checkpoint folder of this package, and the stock token-classification models beside them, read the same
 texts:
 
-- joined: the test texts in order, so many to a text, with a blank between them;
+- joined: the test texts in order, so many to a text, with a space between them;
 - upper, lower: all letters in one case;
 - typos: in each text, one letter in 20 changes places with the next one;
 - web: an address before each text, hashtags and an address after it;
@@ -87,6 +87,7 @@ def train_stock(encoder: str, train: str, dev: str, output: str, seed: int) -> N
     )
 
     def features(example: Example) -> dict[str, Any]:
+        """Tokens with a tag each, special ones without."""
         encoded = tokenizer(example.text, truncation=True, return_offsets_mapping=True)
         tags = []
         for start, end in encoded.pop("offset_mapping"):
@@ -96,7 +97,7 @@ def train_stock(encoder: str, train: str, dev: str, output: str, seed: int) -> N
         return {**encoded, "labels": tags}
 
     def f1(prediction: Any) -> dict[str, float]:
-        # Over tokens; it only chooses the epoch.
+        """F1 over tokens, which only chooses the epoch."""
         wanted, found = prediction.label_ids, prediction.predictions.argmax(-1)
         known = wanted >= 0
         right = ((wanted == found) & (wanted > 0)).sum()
@@ -192,7 +193,8 @@ def main() -> None:
             if condition != "foreign":
                 row |= {f"{name} F1": round(means["F1"], 4), f"{name} predicted": round(means["predicted"], 3)}
             if not condition.startswith("joined"):
-                row[f"{name} per text"] = round(means["per text"] / clean, 3)
+                # A model that predicts nothing at all has no ratio.
+                row[f"{name} per text"] = round(means["per text"] / clean, 3) if clean else "-"
         rows.append(row)
     count = ", ".join(f"{len(runs)} {name}" for name, runs in measured.items())
     data = f"{Path(arguments.test).parent.name}/{Path(arguments.test).name}"
