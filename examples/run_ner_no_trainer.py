@@ -89,7 +89,7 @@ def save_checkpoint(accelerator: Accelerator, folder: Path, progress: dict[str, 
     if accelerator.is_main_process:
         (partial / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
         partial.rename(folder / f"checkpoint-{progress['epochs']:04d}")
-        for older in sorted(folder.glob("checkpoint-????"))[:-1]:
+        for older in sorted(folder.glob("checkpoint-[0-9]*"))[:-1]:
             shutil.rmtree(older)
 
 
@@ -139,7 +139,7 @@ def main() -> None:
     progress = {"epochs": 0, "best_f1": -1.0}
 
     set_seed(args.seed)
-    if args.resume and (checkpoints := sorted(args.output_dir.glob("checkpoint-????"))):
+    if args.resume and (checkpoints := sorted(args.output_dir.glob("checkpoint-[0-9]*"))):
         accelerator.print(f"Going on from {checkpoints[-1]}.")
         accelerator.load_state(checkpoints[-1])
         progress = json.loads((checkpoints[-1] / "progress.json").read_text(encoding="utf-8"))
