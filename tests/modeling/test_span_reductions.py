@@ -14,7 +14,8 @@ from modeling.test_span_scores import dense_set, rows
 
 
 # Rows of a block, and scores worked on at a time: the real ones, and so few that every border is crossed.
-BLOCKS = st.sampled_from([(64, 2**19), (7, 100), (1, 1)])
+# Rows of a block, scores in it, and the fewest rows of a piece.
+BLOCKS = st.sampled_from([(64, 2**19, 32), (64, 2**19, 5), (7, 100, 3), (7, 2000, 8), (1, 1, 1)])
 # The longest spans: none, one token, within a block of 7, as long as it, across blocks, and longer than any text.
 LONGEST = st.sampled_from([None, 1, 2, 5, 7, 8, 20, 100])
 
@@ -85,19 +86,20 @@ def test_loss_and_gradients_are_those_of_the_dense_definition(
     spread: float,
     share: float,
     threshold: float,
-    block: tuple[int, int],
+    block: tuple[int, int, int],
     max_span_length: int | None,
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(span_blocks, "BLOCK_ROWS", block[0])
         patch.setattr(span_blocks, "_BLOCK_SCORES", {"cpu": block[1]})
+        patch.setattr(span_blocks, "PIECE_ROWS", block[2])
         scores = make_scores(batch, types, n, shared, seed, spread, max_span_length)
         assert_equals_dense(scores, share, threshold, kind, seed)
 
 
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("n", [64, 65, 150])
-@pytest.mark.parametrize("max_span_length", [None, 1, 16, 64, 65, 66])
+@pytest.mark.parametrize("max_span_length", [None, 1, 16, 33, 64, 65, 66, 75])
 @pytest.mark.parametrize("kind", ["class_imbalance", "bce"])
 def test_sequences_of_several_blocks(shared: bool, n: int, max_span_length: int | None, kind: str) -> None:
     assert_equals_dense(make_scores(2, 3, n, shared, n, 3.0, max_span_length), 0.005, 0.0, kind, n)
@@ -145,7 +147,7 @@ def test_above_is_the_dense_set_whatever_the_blocks(
     seed: int,
     spread: float,
     threshold: float,
-    block: tuple[int, int],
+    block: tuple[int, int, int],
     max_spans: int | None,
     max_span_length: int | None,
 ) -> None:
@@ -154,6 +156,7 @@ def test_above_is_the_dense_set_whatever_the_blocks(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(span_blocks, "BLOCK_ROWS", block[0])
         patch.setattr(span_blocks, "_BLOCK_SCORES", {"cpu": block[1]})
+        patch.setattr(span_blocks, "PIECE_ROWS", block[2])
         found = scores.above(limits, max_spans)
     expected = dense_set(scores, limits.tolist())
     if max_spans is not None:
@@ -164,11 +167,12 @@ def test_above_is_the_dense_set_whatever_the_blocks(
     assert rows(found.spans) == expected
 
 
+@pytest.mark.parametrize("n", [9, 70])
 @pytest.mark.parametrize("shared", [True, False])
-def test_operators_keep_the_rules_of_torch(shared: bool) -> None:
+def test_operators_keep_the_rules_of_torch(shared: bool, n: int) -> None:
     """Schemas, fake tensors, autograd registration and dynamic shapes, as torch's own checker sees them."""
-    scores = make_scores(2, 3, 9, shared, 0, 1.0)
-    positives = spans_from_labels(some_spans(scores, 0.1, 0)[0], 3, scores.mask)
+    scores = make_scores(2, 3, n, shared, 0, 1.0, 4)
+    positives = spans_from_labels(some_spans(scores, 0.1, 0)[0], 3, scores.mask, 4)
     query, key = scores.query.requires_grad_(), scores.key.requires_grad_()
     if shared:
         bounds = scores.start.requires_grad_(), scores.end.requires_grad_()

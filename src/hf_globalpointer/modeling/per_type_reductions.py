@@ -19,43 +19,45 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .span_blocks import (
-    LOWEST,
-    NAMESPACE,
-    add_gradients_at,
-    block_columns,
-    block_rows,
-    block_scores,
-    num_blocks,
-    scores_at,
-    split_by_tile,
-    upper_blocks,
-)
+from .span_blocks import LOWEST, NAMESPACE, Pieces, add_gradients_at, listed_rows, negative_blocks, scores_at
 
 
-def type_blocks(
-    query: Tensor, key: Tensor, mask: Tensor, positives: Tensor, max_span_length: int | None
-) -> Iterator[tuple[slice, slice, slice, Tensor]]:
-    """The scores of the negative spans, block by block; arguments as of [`row_logsumexp`].
+class TypeMatrices:
+    """Queries and keys of each type of each sample, or of pieces of samples: so many matrices of scores.
 
-    Yields:
-        A slice of the B * E score matrices, first tokens, last tokens, and the scores, -inf for what is no negative
-        span. They may be overwritten.
+    Args as of [`row_logsumexp`].
+
+    Attributes:
+        pieces (`Pieces`): How samples are cut.
+        query (`torch.FloatTensor` of shape `(G, rows, d)`): The queries of each matrix.
+        key (`torch.FloatTensor` of shape `(G, columns, d)`): Its keys.
+        may_begin (`torch.BoolTensor` of shape `(G, rows)`): The tokens that may begin a span.
     """
-    samples, num_types, n, _ = query.shape
-    query, key, may_end = query.flatten(0, 1), key.flatten(0, 1), mask[:, 1].repeat_interleave(num_types, 0)
-    size = block_rows(samples * num_types, n, max_span_length, query.device)
-    step = max(1, block_scores(query.device) // (size * block_columns(size, n, max_span_length)))
-    groups = [slice(begin, begin + step) for begin in range(0, samples * num_types, step)]
-    matrix = torch.arange(samples, device=positives.device)[:, None] * num_types + positives[..., 0]
-    tile = matrix // step * num_blocks(n, size) + positives[..., 1] // size
-    tiles = iter(split_by_tile(positives, tile, len(groups) * num_blocks(n, size)))
-    for group in groups:
-        blocks = upper_blocks(query[group], key[group], may_end[group], max_span_length, size)
-        for rows, columns, scores in blocks:
-            sample, types, first, last = next(tiles).unbind(-1)
-            row = sample * num_types + types - group.start
-            scores[row, first - rows.start, last - columns.start] = -torch.inf
+
+    def __init__(
+        self, query: Tensor, key: Tensor, mask: Tensor, positives: Tensor, max_span_length: int | None
+    ) -> None:
+        num_types = query.shape[1]
+        self.pieces = Pieces.of(query.shape[2], max_span_length)
+        self.query, self.key = self.pieces.firsts(query.flatten(0, 1), 1), self.pieces.lasts(key.flatten(0, 1), 1)
+        begins, ends = mask.repeat_interleave(num_types, 0).unbind(1)
+        self.may_begin, self._may_end = self.pieces.firsts(begins), self.pieces.lasts(ends)
+        # A matrix is a sample and a type.
+        sample, types, first, last = listed_rows(positives).unbind(-1)
+        self._positives = torch.stack([sample * num_types + types, types, first, last], dim=-1)
+        self._max_span_length = max_span_length
+
+    def blocks(self) -> Iterator[tuple[slice, slice, slice, Tensor]]:
+        """The scores of the negative spans, block by block.
+
+        Yields:
+            A slice of the matrices, first tokens, last tokens, and the scores, -inf for what is no negative span. They
+            may be overwritten.
+        """
+        parts = self.query, self.key, self._may_end, self._positives, self.pieces, self._max_span_length
+        for group, rows, columns, scores, positives in negative_blocks(*parts):
+            matrix, _, first, last = positives.unbind(-1)
+            scores[matrix, first, last] = -torch.inf
             yield group, rows, columns, scores
 
 
@@ -77,11 +79,12 @@ def row_logsumexp(
         positives, float `(B, M)`, -inf for padding.
     """
     with torch.autocast(query.device.type, enabled=False):
-        result = query.new_empty(query.shape[:3])
-        flat = result.flatten(0, 1)
-        for group, rows, _, scores in type_blocks(query, key, mask, positives, max_span_length):
+        matrices = TypeMatrices(query, key, mask, positives, max_span_length)
+        sums = query.new_empty(matrices.query.shape[:2])
+        for group, rows, _, scores in matrices.blocks():
             top = scores.amax(-1, keepdim=True).clamp_(min=LOWEST)
-            flat[group, rows] = scores.sub_(top).exp_().sum(-1).log_().add_(top[..., 0])
+            sums[group, rows] = scores.sub_(top).exp_().sum(-1).log_().add_(top[..., 0])
+        result = matrices.pieces.join_firsts(sums).view(query.shape[:3])
         result.masked_fill_(~mask[:, :1], LOWEST).clamp_(min=LOWEST)
         return result, scores_at(query, key, None, None, positives)
 
@@ -96,10 +99,11 @@ def row_softplus(
         Float `(B, E, n)`, 0 for masked tokens; and the scores of the positives, float `(B, M)`, -inf for padding.
     """
     with torch.autocast(query.device.type, enabled=False):
-        result = query.new_empty(query.shape[:3])
-        flat = result.flatten(0, 1)
-        for group, rows, _, scores in type_blocks(query, key, mask, positives, max_span_length):
-            flat[group, rows] = torch.nn.functional.softplus(scores).sum(-1)
+        matrices = TypeMatrices(query, key, mask, positives, max_span_length)
+        sums = query.new_empty(matrices.query.shape[:2])
+        for group, rows, _, scores in matrices.blocks():
+            sums[group, rows] = torch.nn.functional.softplus(scores).sum(-1)
+        result = matrices.pieces.join_firsts(sums).view(query.shape[:3])
         return result.masked_fill_(~mask[:, :1], 0.0), scores_at(query, key, None, None, positives)
 
 
@@ -124,23 +128,24 @@ def _row_reduction_backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of `row_logsumexp`, which needs its result for them, or of `row_softplus`, which does not."""
     with torch.autocast(query.device.type, enabled=False):
-        grad_query, grad_key = query.new_empty(query.shape), key.new_zeros(key.shape)
-        flat_query, flat_key = query.flatten(0, 1), key.flatten(0, 1)
-        flat_grad_query, flat_grad_key = grad_query.flatten(0, 1), grad_key.flatten(0, 1)
-        flat_grad = grad.masked_fill(~mask[:, :1], 0.0).flatten(0, 1)[..., None]
+        matrices = TypeMatrices(query, key, mask, positives, max_span_length)
+        pieces = matrices.pieces
+        grads = pieces.firsts(grad.masked_fill(~mask[:, :1], 0.0).flatten(0, 1))[..., None]
         if result is not None:
             # No span takes part in a sum that is not one.
-            flat_result = result.masked_fill(result <= LOWEST, torch.inf).flatten(0, 1)[..., None]
-        for group, rows, columns, scores in type_blocks(query, key, mask, positives, max_span_length):
+            sums = pieces.firsts(result.masked_fill(result <= LOWEST, torch.inf).flatten(0, 1))[..., None]
+        grad_query, grad_key = torch.empty_like(matrices.query), torch.zeros_like(matrices.key)
+        for group, rows, columns, scores in matrices.blocks():
             if result is None:
                 scores.sigmoid_()
             else:
-                scores.sub_(flat_result[group, rows]).exp_()
-            scores *= flat_grad[group, rows]
-            flat_grad_query[group, rows] = torch.bmm(scores, flat_key[group, columns])
-            flat_grad_key[group, columns].baddbmm_(scores.transpose(1, 2), flat_query[group, rows])
-        add_gradients_at(grad_positives, positives, query, key, (grad_query, grad_key))
-        return grad_query, grad_key
+                scores.sub_(sums[group, rows]).exp_()
+            scores *= grads[group, rows]
+            grad_query[group, rows] = torch.bmm(scores, matrices.key[group, columns])
+            grad_key[group, columns].baddbmm_(scores.transpose(1, 2), matrices.query[group, rows])
+        joined = pieces.join_firsts(grad_query, 1).view(query.shape), pieces.sum_lasts(grad_key, 1).view(key.shape)
+        add_gradients_at(grad_positives, positives, query, key, joined)
+        return joined
 
 
 @_row_reduction_backward.register_fake

@@ -41,13 +41,12 @@ from .span_blocks import (
     BLOCK_ROWS,
     LOWEST,
     NAMESPACE,
+    Pieces,
     add_gradients_at,
-    block_rows,
     block_scores,
-    num_blocks,
+    listed_rows,
+    negative_blocks,
     scores_at,
-    split_by_tile,
-    upper_blocks,
 )
 
 
@@ -57,17 +56,20 @@ _LOG_UNDERFLOW = math.log(1e-25)
 
 @dataclass
 class _Block:
-    """The spans that begin at some neighbouring tokens.
+    """The spans that begin at some neighbouring tokens of some samples, or of pieces of samples.
 
     Args:
+        group (`slice`): The samples, G of them.
         rows (`slice`): The first tokens.
         columns (`slice`): The last tokens that their spans may have.
-        scores (`torch.FloatTensor` of shape `(B, rows, columns)`): s_ij, -inf for what is no span.
-        top (`torch.FloatTensor` of shape `(B, 1, rows)`): The highest s_ij of each row.
-        exponentials (`torch.FloatTensor` of shape `(B, rows, columns)`): e^(s_ij - top_i).
-        positives (`torch.LongTensor` of shape `(P, 4)`): The positives among them: (sample, type, first, last).
+        scores (`torch.FloatTensor` of shape `(G, rows, columns)`): s_ij, -inf for what is no span.
+        top (`torch.FloatTensor` of shape `(G, 1, rows)`): The highest s_ij of each row.
+        exponentials (`torch.FloatTensor` of shape `(G, rows, columns)`): e^(s_ij - top_i).
+        positives (`torch.LongTensor` of shape `(P, 4)`): The positives among them, (sample, type, first, last), each
+            counted from the slice's beginning.
     """
 
+    group: slice
     rows: slice
     columns: slice
     scores: Tensor
@@ -75,50 +77,57 @@ class _Block:
     exponentials: Tensor
     positives: Tensor
 
+    def of_rows(self, x: Tensor) -> Tensor:
+        """Of something `(G, ..., n)`, what belongs to the block's first tokens."""
+        return x[self.group, ..., self.rows]
+
+    def of_columns(self, x: Tensor) -> Tensor:
+        """Of something `(G, ..., n)`, what belongs to the block's last tokens."""
+        return x[self.group, ..., self.columns]
+
     def without_product(self, underflows: Tensor) -> Tensor:
-        """Which rows (a, i) `(B, E, rows)` are summed term by term, given which sums of products underflow."""
+        """Which rows (a, i) `(G, E, rows)` are summed term by term, given which sums of products underflow."""
         if len(self.positives):
             sample, types, first, _ = self.positives.unbind(-1)
-            underflows[sample, types, first - self.rows.start] = True
+            underflows[sample, types, first] = True
         return underflows
 
-    def terms(self, wanted: Tensor, end: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    def terms(self, wanted: Tensor, end: Tensor) -> Iterator[tuple[tuple[Tensor, Tensor, Tensor], Tensor]]:
         """The terms of single rows: s_ij + end_aj of the negative spans, -inf for what is none.
 
         Args:
-            wanted (`torch.BoolTensor` of shape `(B, E, rows)`): The rows; among them are all that hold a positive.
-            end (`torch.FloatTensor` of shape `(B, E, n)`): What a type adds for its last token.
+            wanted (`torch.BoolTensor` of shape `(G, E, rows)`): The rows; among them are all that hold a positive.
+            end (`torch.FloatTensor` of shape `(G, E, columns)`): What a type adds for its last token.
 
         Yields:
-            The sample, the type and the place in the block of some rows, each `(C,)`, and their terms `(C, columns)`.
+            Where some rows are: sample, type and place in the block, each `(C,)`; and their terms `(C, columns)`.
         """
-        every = wanted.nonzero()
+        every = wanted.flatten().nonzero()[:, 0]
         if not len(every):
             return
+        _, num_types, size = wanted.shape
         # The number of each row among them: those of the positives have their own term to leave out.
-        numbers = wanted.flatten().cumsum(0).view(wanted.shape) - 1
         sample, types, first, last = self.positives.unbind(-1)
-        number, last = numbers[sample, types, first - self.rows.start], last - self.columns.start
+        number = torch.searchsorted(every, (sample * num_types + types) * size + first)
         chunk = max(1, block_scores(end.device) // self.scores.shape[-1])
         for begin in range(0, len(every), chunk):
-            sample, types, place = every[begin : begin + chunk].unbind(-1)
-            terms = self.scores[sample, place] + end[sample, types, self.columns]
+            row = every[begin : begin + chunk]
+            sample, types, place = row // (num_types * size), row // size % num_types, row % size
+            terms = self.scores[sample, place] + end[sample, types]
             here = (number >= begin) & (number < begin + chunk)
             terms[number[here] - begin, last[here]] = -torch.inf
-            yield sample, types, place, terms
+            yield (sample, types, place), terms
 
 
 def _blocks(
-    query: Tensor, key: Tensor, mask: Tensor, positives: Tensor, max_span_length: int | None
+    query: Tensor, key: Tensor, mask: Tensor, positives: Tensor, pieces: Pieces, max_span_length: int | None
 ) -> Iterator[_Block]:
     """All spans, block by block; arguments as of [`shared_row_logsumexp`]."""
-    samples, _, n, _ = query.shape
-    size = block_rows(samples, n, max_span_length, query.device)
-    tiles = split_by_tile(positives, positives[..., 1] // size, num_blocks(n, size))
-    blocks = upper_blocks(query[:, 0], key[:, 0], mask[:, 1], max_span_length, size)
-    for (rows, columns, scores), tile in zip(blocks, tiles, strict=True):
+    cut = pieces.firsts(query[:, 0], 1), pieces.lasts(key[:, 0], 1), pieces.lasts(mask[:, 1])
+    blocks = negative_blocks(*cut, listed_rows(positives), pieces, max_span_length)
+    for group, rows, columns, scores, inside in blocks:
         top = scores.amax(-1, keepdim=True).clamp_(min=LOWEST)
-        yield _Block(rows, columns, scores, top.transpose(1, 2), (scores - top).exp_(), tile)
+        yield _Block(group, rows, columns, scores, top.transpose(1, 2), (scores - top).exp_(), inside)
 
 
 @torch.library.custom_op(f"{NAMESPACE}::shared_row_logsumexp", mutates_args=())
@@ -147,23 +156,25 @@ def shared_row_logsumexp(
         padding; and, for backward alone, the log-sum of each row `(B, E, n)`, and e^end, as its logarithm `(B, E, 1)`
         and what to multiply it with `(B, E, n)`.
     """
+    pieces = Pieces.of(query.shape[2], max_span_length)
     with torch.autocast(query.device.type, enabled=False):
         may_begin, may_end = mask[:, None].unbind(2)
         bounded = end.masked_fill(~may_end, -torch.inf)
         shift = bounded.amax(-1, keepdim=True).clamp_(min=LOWEST)
         weights = bounded.sub_(shift).exp_()
-        result = end.new_empty(end.shape)
-        for block in _blocks(query, key, mask, positives, max_span_length):
-            rows, columns = block.rows, block.columns
-            log_sums = torch.bmm(weights[..., columns], block.exponentials.transpose(1, 2)).log_()
-            wanted = block.without_product((log_sums < _LOG_UNDERFLOW) & may_begin[..., rows])
+        cut_start, cut_begin, cut_shift = pieces.firsts(start), pieces.firsts(may_begin), pieces.of_each(shift)
+        cut_end, cut_weights = pieces.lasts(end), pieces.lasts(weights)
+        cut_result = torch.empty_like(cut_start)
+        for block in _blocks(query, key, mask, positives, pieces, max_span_length):
+            block_start, begins, lse = map(block.of_rows, (cut_start, cut_begin, cut_result))
+            log_sums = torch.bmm(block.of_columns(cut_weights), block.exponentials.transpose(1, 2)).log_()
+            wanted = block.without_product((log_sums < _LOG_UNDERFLOW) & begins)
             # lse = start + top + shift + log of the sum of products
-            torch.add(log_sums.add_(block.top).add_(shift), start[..., rows], out=result[..., rows])
-            for sample, types, place, terms in block.terms(wanted, end):
+            torch.add(log_sums.add_(block.top).add_(cut_shift[block.group]), block_start, out=lse)
+            for at, terms in block.terms(wanted, block.of_columns(cut_end)):
                 # ... or, term by term, lse = start + log sum_j e^(s + end)
-                first = place + rows.start
-                result[sample, types, first] = terms.logsumexp(-1).clamp_(min=LOWEST) + start[sample, types, first]
-        result.masked_fill_(~may_begin, LOWEST)
+                lse[at] = terms.logsumexp(-1).clamp_(min=LOWEST) + block_start[at]
+        result = pieces.join_firsts(cut_result).masked_fill_(~may_begin, LOWEST)
         # Part by part, so that what it takes stays in the cache.
         parts = torch.split(result, BLOCK_ROWS, dim=-1)
         total = torch.stack([part.logsumexp(-1) for part in parts], dim=-1).logsumexp(-1)
@@ -193,32 +204,43 @@ def _shared_row_logsumexp_backward(
     max_span_length: int | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of query, key, start and end, from those of the first two outputs; the names are those of forward."""
+    pieces = Pieces.of(query.shape[2], max_span_length)
     with torch.autocast(query.device.type, enabled=False):
         may_begin = mask[:, :1]
         # d start = G e^(lse - total)
         grad_start = (result - total[..., None]).exp_().mul_(grad[..., None]).masked_fill_(~may_begin, 0.0)
-        grad_query, grad_key, grad_end, of_products = (x.new_zeros(x.shape) for x in (query, key, end, end))
-        for block in _blocks(query, key, mask, positives, max_span_length):
-            rows, columns = block.rows, block.columns
-            # The logarithm of one over the sum of products: start + top + shift - lse.
-            log_inverse = (start[..., rows] - result[..., rows]).add_(shift).add_(block.top)
-            wanted = block.without_product((log_inverse > -_LOG_UNDERFLOW) & may_begin[..., rows])
+        cut_query, cut_key = pieces.firsts(query[:, 0], 1), pieces.lasts(key[:, 0], 1)
+        cut_end, cut_weights = pieces.lasts(end), pieces.lasts(weights)
+        cut_begin, cut_shift = pieces.firsts(may_begin), pieces.of_each(shift)
+        cut_inner, cut_grad_start = pieces.firsts(start - result), pieces.firsts(grad_start)
+        grad_query, grad_key, grad_end = (torch.zeros_like(x) for x in (cut_query, cut_key, cut_end))
+        for block in _blocks(query, key, mask, positives, pieces, max_span_length):
+            begins, inner, block_grad_start = map(block.of_rows, (cut_begin, cut_inner, cut_grad_start))
+            block_grad_end, block_weights = map(block.of_columns, (grad_end, cut_weights))
+            group, rows, columns = block.group, block.rows, block.columns
+            # The logarithm of one over the sum of products: start - lse + shift + top.
+            log_inverse = (inner + cut_shift[group]).add_(block.top)
+            wanted = block.without_product((log_inverse > -_LOG_UNDERFLOW) & begins)
             # r = d start e^(start + top + shift - lse)
-            ratios = log_inverse.exp_().mul_(grad_start[..., rows]).masked_fill_(wanted | ~may_begin[..., rows], 0.0)
-            # d end / e^(end - shift) = sum_i r e^(s - top)
-            of_products[..., columns].baddbmm_(ratios, block.exponentials)
+            ratios = log_inverse.exp_().mul_(block_grad_start).masked_fill_(wanted | ~begins, 0.0)
+            # d end = e^(end - shift) sum_i r e^(s - top)
+            block_grad_end.addcmul_(torch.bmm(ratios, block.exponentials), block_weights)
             # d s = e^(s - top) sum_a r e^(end - shift)
-            grad_scores = torch.bmm(ratios.transpose(1, 2), weights[..., columns]).mul_(block.exponentials)
-            for sample, types, place, terms in block.terms(wanted, end):
+            grad_scores = torch.bmm(ratios.transpose(1, 2), block_weights).mul_(block.exponentials)
+            for (sample, types, place), terms in block.terms(wanted, block.of_columns(cut_end)):
                 # d start w = d start e^(s + start + end - lse), in both d end and d s
-                at = sample, types, place + rows.start
-                share = terms.sub_((result[at] - start[at])[:, None]).exp_().mul_(grad_start[at][:, None])
-                grad_end[..., columns].index_put_((sample, types), share, accumulate=True)
+                at = sample, types, place
+                share = terms.add_(inner[at][:, None]).exp_().mul_(block_grad_start[at][:, None])
+                block_grad_end.index_put_((sample, types), share, accumulate=True)
                 grad_scores.index_put_((sample, place), share, accumulate=True)
-            grad_query[:, 0, rows] = torch.bmm(grad_scores, key[:, 0, columns])
-            grad_key[:, 0, columns].baddbmm_(grad_scores.transpose(1, 2), query[:, 0, rows])
-        grad_end.addcmul_(of_products, weights)
-        grads = grad_query, grad_key, grad_start, grad_end
+            grad_query[group, rows] = torch.bmm(grad_scores, cut_key[group, columns])
+            grad_key[group, columns].baddbmm_(grad_scores.transpose(1, 2), cut_query[group, rows])
+        grads = (
+            pieces.join_firsts(grad_query, 1)[:, None],
+            pieces.sum_lasts(grad_key, 1)[:, None],
+            grad_start,
+            pieces.sum_lasts(grad_end),
+        )
         add_gradients_at(grad_positives, positives, query, key, grads)
         return grads
 

@@ -1,10 +1,12 @@
 """Scores of spans, in blocks of first tokens: never those of all spans of all types at once.
 
 A block leaves out what is no span: what lies below the diagonal, and what is longer than the longest span. So the work
-grows with the number of spans, not with the square of the number of tokens.
+grows with the number of spans, not with the square of the number of tokens. Where spans are short, a block would be
+too small to be worth its calls; then a text is cut into pieces, which are worked on together, as samples are.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,6 +21,9 @@ PADDING = -100
 BLOCK_ROWS = 64
 _BLOCK_SCORES = {"cpu": 2**19}
 _BLOCK_SCORES_ELSEWHERE = 2**25
+# First tokens in a piece, at least, and the longest spans for which texts are cut into pieces.
+PIECE_ROWS = 32
+_LONGEST_IN_PIECES = 128
 # In place of -inf where one would be subtracted from another: far below any score.
 LOWEST = -1e30
 
@@ -28,22 +33,85 @@ def block_scores(device: torch.device) -> int:
     return _BLOCK_SCORES.get(device.type, _BLOCK_SCORES_ELSEWHERE)
 
 
-def block_rows(matrices: int, n: int, max_span_length: int | None, device: torch.device) -> int:
-    """How many first tokens make a block: more where it would hold so few scores that calls take most of the time."""
-    rows = BLOCK_ROWS
-    while rows < n and 8 * matrices * 2 * rows * block_columns(2 * rows, n, max_span_length) <= block_scores(device):
-        rows *= 2
-    return rows
+@dataclass(frozen=True)
+class Pieces:
+    """A text cut into pieces: the spans of a piece begin at `rows` tokens and end at these or the next few.
+
+    The methods go from tensors of texts `(G, ..., n, ...)`, whose dimension `dim` is that of the tokens, to those of
+    pieces, `(G * count, ..., rows or columns, ...)`, and back. Whoever wants no pieces has one, the text.
+
+    Args:
+        n (`int`): The tokens of a text.
+        count (`int`): The pieces of a text.
+        rows (`int`): The first tokens of a piece.
+        columns (`int`): The last tokens that its spans may have.
+    """
+
+    n: int
+    count: int
+    rows: int
+    columns: int
+
+    @classmethod
+    def of(cls, n: int, max_span_length: int | None) -> "Pieces":
+        """The pieces for texts of `n` tokens, with spans of at most `max_span_length`."""
+        if max_span_length is not None and max_span_length <= _LONGEST_IN_PIECES:
+            # A piece at least as long as its spans overlaps none but the next one.
+            rows = max(PIECE_ROWS, max_span_length)
+            if n >= 2 * rows:
+                return cls(n, -(-n // rows), rows, rows + max_span_length - 1)
+        return cls(n, 1, n, n)
+
+    def firsts(self, x: Tensor, dim: int = -1) -> Tensor:
+        """What belongs to the first tokens of each piece; zero where the text has ended."""
+        if self.count == 1:
+            return x
+        dim = dim % x.dim()
+        cut = torch.unflatten(_pad_end(x, dim, self.count * self.rows), dim, (self.count, self.rows))
+        return cut.movedim(dim, 1).flatten(0, 1)
+
+    def lasts(self, x: Tensor, dim: int = -1) -> Tensor:
+        """What belongs to the last tokens of each piece; zero where the text has ended."""
+        if self.count == 1:
+            return x
+        dim = dim % x.dim()
+        cut = _pad_end(x, dim, (self.count - 1) * self.rows + self.columns).unfold(dim, self.columns, self.rows)
+        return cut.movedim(dim, 1).movedim(-1, dim + 1).flatten(0, 1)
+
+    def join_firsts(self, x: Tensor, dim: int = -1) -> Tensor:
+        """Back from [`firsts`]."""
+        if self.count == 1:
+            return x
+        dim = dim % x.dim()
+        by_text = torch.unflatten(x, 0, (-1, self.count)).movedim(1, dim)
+        return by_text.flatten(dim, dim + 1).narrow(dim, 0, self.n).contiguous()
+
+    def sum_lasts(self, x: Tensor, dim: int = -1) -> Tensor:
+        """Back from [`lasts`]; what several pieces say of a token adds up."""
+        if self.count == 1:
+            return x
+        dim = dim % x.dim()
+        by_text = torch.unflatten(x, 0, (-1, self.count)).movedim(1, dim)
+        total = _pad_end(by_text.narrow(dim + 1, 0, self.rows), dim, self.count + 1)
+        # A piece reaches no further than into the next one.
+        beyond = self.columns - self.rows
+        total.narrow(dim, 1, self.count).narrow(dim + 1, 0, beyond).add_(by_text.narrow(dim + 1, self.rows, beyond))
+        return total.flatten(dim, dim + 1).narrow(dim, 0, self.n).contiguous()
+
+    def of_each(self, x: Tensor) -> Tensor:
+        """What belongs to the whole text, for each piece of it."""
+        return x if self.count == 1 else x.repeat_interleave(self.count, 0)
+
+    def texts(self, piece: Tensor) -> tuple[Tensor, Tensor]:
+        """For numbers of pieces: their texts, and the first token of each piece there."""
+        return piece // self.count, piece % self.count * self.rows
 
 
-def block_columns(rows: int, n: int, max_span_length: int | None) -> int:
-    """The most last tokens that the spans of so many first tokens have."""
-    return n if max_span_length is None else min(n, rows + max_span_length - 1)
-
-
-def num_blocks(n: int, rows: int) -> int:
-    """The number of blocks of so many rows that `n` first tokens make."""
-    return -(-n // rows)
+def _pad_end(x: Tensor, dim: int, size: int) -> Tensor:
+    """Zeros after a dimension, so that it has this size."""
+    padded = x.new_zeros((*x.shape[:dim], size, *x.shape[dim + 1 :]))
+    padded.narrow(dim, 0, x.shape[dim]).copy_(x)
+    return padded
 
 
 def index_in_group(group: Tensor, num_groups: int) -> Tensor:
@@ -53,23 +121,23 @@ def index_in_group(group: Tensor, num_groups: int) -> Tensor:
 
 
 def upper_blocks(
-    query: Tensor, key: Tensor, mask: Tensor, max_span_length: int | None, rows: int
+    query: Tensor, key: Tensor, mask: Tensor, max_span_length: int | None
 ) -> Iterator[tuple[slice, slice, Tensor]]:
     """The scores query_i . key_j of the spans i <= j < i + max_span_length, block by block of first tokens.
 
     Args:
         query (`torch.FloatTensor` of shape `(G, n, d)`): Queries of G score matrices.
-        key (`torch.FloatTensor` of shape `(G, n, d)`): Keys.
-        mask (`torch.BoolTensor` of shape `(G, n)`): The tokens that may end a span.
+        key (`torch.FloatTensor` of shape `(G, m, d)`): Keys, of as many tokens or a few more.
+        mask (`torch.BoolTensor` of shape `(G, m)`): The tokens that may end a span.
         max_span_length (`int`, *optional*): The most tokens of a span.
-        rows (`int`): How many first tokens make a block; see [`block_rows`].
 
     Yields:
         The first tokens of the block, the last tokens that its spans may have, and the scores `(G, rows, columns)`;
         -inf for what is no span. The scores may be overwritten.
     """
-    n = query.shape[1]
-    longest = n if max_span_length is None else min(n, max_span_length)
+    n, m = query.shape[1], key.shape[1]
+    rows = BLOCK_ROWS
+    longest = m if max_span_length is None else min(m, max_span_length)
     bias = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(~mask, -torch.inf)[:, None]
     square = torch.ones((rows, rows), dtype=torch.bool, device=query.device)
     # Below its diagonal the last token comes before the first one; on it and above, of what begins `longest` columns
@@ -77,7 +145,7 @@ def upper_blocks(
     below, beyond = square.tril(-1), square.triu()
     for begin in range(0, n, rows):
         first = slice(begin, min(begin + rows, n))
-        last = slice(begin, min(first.stop + longest - 1, n))
+        last = slice(begin, min(first.stop + longest - 1, m))
         scores = torch.baddbmm(bias[..., last], query[:, first], key[:, last].transpose(1, 2))
         size, width = scores.shape[1:]
         scores[..., :size].masked_fill_(below[:size, :size], -torch.inf)
@@ -86,21 +154,46 @@ def upper_blocks(
         yield first, last, scores
 
 
-def split_by_tile(positives: Tensor, tile: Tensor, num_tiles: int) -> tuple[Tensor, ...]:
-    """The listed spans of each tile of the scores.
+def negative_blocks(
+    query: Tensor, key: Tensor, may_end: Tensor, positives: Tensor, pieces: Pieces, max_span_length: int | None
+) -> Iterator[tuple[slice, slice, slice, Tensor, Tensor]]:
+    """As [`upper_blocks`], for as many matrices at a time as suits the machine, with the spans listed in each block.
 
     Args:
-        positives (`torch.LongTensor` of shape `(B, M, 3)`): Spans, padded with -100.
-        tile (`torch.LongTensor` of shape `(B, M)`): The number of the tile that each lies in; of padding, any number.
-        num_tiles (`int`): The number of tiles.
+        query (`torch.FloatTensor` of shape `(G, n, d)`): Queries of the pieces of the texts' score matrices.
+        key (`torch.FloatTensor` of shape `(G, m, d)`): Keys.
+        may_end (`torch.BoolTensor` of shape `(G, m)`): The tokens that may end a span.
+        positives (`torch.LongTensor` of shape `(P, 4)`): Rows (matrix, type, first, last) of the texts, before they
+            were cut.
+        pieces (`Pieces`): How they were cut.
+        max_span_length (`int`, *optional*): The most tokens of a span.
 
-    Returns:
-        For each tile, rows (sample, type, first, last) `(P, 4)`.
+    Yields:
+        A slice of the matrices, first tokens, last tokens, scores; and those of the positives that lie there, counted
+        from the slices' beginnings.
     """
+    matrices, n, _ = query.shape
+    rows = min(n, BLOCK_ROWS)
+    width = key.shape[1] if max_span_length is None else min(key.shape[1], rows + max_span_length - 1)
+    step = max(1, block_scores(query.device) // (rows * width))
+    blocks = -(-n // rows)
+    matrix, types, first, last = positives.unbind(-1)
+    piece = first // pieces.rows if pieces.count > 1 else torch.zeros_like(first)
+    matrix, first, last = matrix * pieces.count + piece, first - piece * pieces.rows, last - piece * pieces.rows
+    tile, order = (matrix // step * blocks + first // rows).sort()
+    local = torch.stack([matrix % step, types, first % rows, last - first // rows * rows], dim=-1)[order]
+    counts = torch.bincount(tile, minlength=-(-matrices // step) * blocks)
+    tiles = iter(torch.split(local, counts.tolist()))
+    for begin in range(0, matrices, step):
+        group = slice(begin, min(begin + step, matrices))
+        for place, columns, scores in upper_blocks(query[group], key[group], may_end[group], max_span_length):
+            yield group, place, columns, scores, next(tiles)
+
+
+def listed_rows(positives: Tensor) -> Tensor:
+    """Rows (sample, type, first, last) `(P, 4)` of listed spans `(B, M, 3)`, without their padding."""
     sample, place = (positives[..., 0] >= 0).nonzero().unbind(-1)
-    rows = torch.cat([sample[:, None], positives[sample, place]], dim=1)
-    tile, order = tile[sample, place].sort()
-    return torch.split(rows[order], torch.bincount(tile, minlength=num_tiles).tolist())
+    return torch.cat([sample[:, None], positives[sample, place]], dim=1)
 
 
 def scores_at(query: Tensor, key: Tensor, start: Tensor | None, end: Tensor | None, spans: Tensor) -> Tensor:

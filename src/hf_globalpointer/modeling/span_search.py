@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from transformers.utils import logging
 
-from .per_type_reductions import type_blocks
-from .span_blocks import NAMESPACE, PADDING, block_rows, block_scores, index_in_group, upper_blocks
+from .per_type_reductions import TypeMatrices
+from .span_blocks import NAMESPACE, PADDING, Pieces, block_scores, index_in_group, negative_blocks
 from .span_decoding import CharSpan, Overlap, select_spans
 
 
@@ -143,13 +143,17 @@ def _shared_hits(
     least = -1e-5 * (1 + largest)
     by_token = start.transpose(1, 2).contiguous(), end.transpose(1, 2).contiguous()
     step = max(1, block_scores(query.device) // len(limits))
-    size = block_rows(len(mask), mask.shape[-1], max_span_length, query.device)
-    for rows, columns, scores in upper_blocks(query, key, may_end, max_span_length, size):
-        bound = scores + best_start[:, rows, None]
-        bound += best_end[:, None, columns]
-        sample, first, last = (bound > least).nonzero().unbind(-1)
-        pairs = scores[sample, first, last]
-        first, last = first + rows.start, last + columns.start
+    pieces = Pieces.of(mask.shape[-1], max_span_length)
+    best_start, best_end = pieces.firsts(best_start)[..., None], pieces.lasts(best_end)[:, None]
+    cut = pieces.firsts(query, 1), pieces.lasts(key, 1), pieces.lasts(may_end)
+    nothing = mask.new_empty((0, 4), dtype=torch.long)
+    for group, rows, columns, scores, _ in negative_blocks(*cut, nothing, pieces, max_span_length):
+        bound = scores + best_start[group, rows]
+        bound += best_end[group, :, columns]
+        piece, first, last = (bound > least).nonzero().unbind(-1)
+        pairs = scores[piece, first, last]
+        sample, offset = pieces.texts(piece + group.start)
+        first, last = first + rows.start + offset, last + columns.start + offset
         for begin in range(0, len(pairs), step):
             s, i, j = (x[begin : begin + step] for x in (sample, first, last))
             values = pairs[begin : begin + step, None] + by_token[0][s, i] + by_token[1][s, j]
@@ -160,14 +164,16 @@ def _shared_hits(
 def _type_hits(query: Tensor, key: Tensor, mask: Tensor, limits: Tensor, max_span_length: int | None) -> Hits:
     """Yield samples, types, first tokens, last tokens and scores of spans over the limits, block by block."""
     nothing = mask.new_empty((len(mask), 0, 3), dtype=torch.long)
-    limit = limits.repeat(len(mask))[:, None, None]
-    may_begin = mask[:, 0].repeat_interleave(len(limits), 0)
-    for group, rows, columns, scores in type_blocks(query, key, mask, nothing, max_span_length):
-        over = (scores > limit[group]).logical_and_(may_begin[group, rows, None])
-        matrix, first, last = over.nonzero().unbind(-1)
-        values = scores[matrix, first, last]
-        matrix += group.start
-        yield matrix // len(limits), matrix % len(limits), first + rows.start, last + columns.start, values
+    matrices = TypeMatrices(query, key, mask, nothing, max_span_length)
+    pieces = matrices.pieces
+    limit = pieces.of_each(limits.repeat(len(mask)))[:, None, None]
+    for group, rows, columns, scores in matrices.blocks():
+        over = (scores > limit[group]).logical_and_(matrices.may_begin[group, rows, None])
+        piece, first, last = over.nonzero().unbind(-1)
+        values = scores[piece, first, last]
+        matrix, offset = pieces.texts(piece + group.start)
+        first, last = first + rows.start + offset, last + columns.start + offset
+        yield matrix // len(limits), matrix % len(limits), first, last, values
 
 
 def _best(
