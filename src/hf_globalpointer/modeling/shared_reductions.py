@@ -38,7 +38,6 @@ import torch
 from torch import Tensor
 
 from .span_blocks import (
-    BLOCK_ROWS,
     LOWEST,
     NAMESPACE,
     Pieces,
@@ -85,34 +84,35 @@ class _Block:
         """Of something `(G, ..., n)`, what belongs to the block's last tokens."""
         return x[self.group, ..., self.columns]
 
-    def without_product(self, underflows: Tensor) -> Tensor:
-        """Which rows (a, i) `(G, E, rows)` are summed term by term, given which sums of products underflow."""
-        if len(self.positives):
-            sample, types, first, _ = self.positives.unbind(-1)
-            underflows[sample, types, first] = True
-        return underflows
+    def rows_by_terms(self, underflows: Tensor) -> Tensor:
+        """Which rows are summed term by term, given which sums of products `(G, E, rows)` underflow: flat indices."""
+        sample, types, first, _ = self.positives.unbind(-1)
+        _, num_types, size = underflows.shape
+        found = (sample * num_types + types) * size + first
+        if underflows.any():
+            found = torch.cat([found, underflows.flatten().nonzero()[:, 0]])
+        numbers: Tensor = torch.unique(found)
+        return numbers
 
-    def terms(self, wanted: Tensor, end: Tensor) -> Iterator[tuple[tuple[Tensor, Tensor, Tensor], Tensor]]:
+    def terms(self, wanted: Tensor, end: Tensor) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
         """The terms of single rows: s_ij + end_aj of the negative spans, -inf for what is none.
 
         Args:
-            wanted (`torch.BoolTensor` of shape `(G, E, rows)`): The rows; among them are all that hold a positive.
+            wanted (`torch.LongTensor` of shape `(N,)`): The rows, as of [`rows_by_terms`].
             end (`torch.FloatTensor` of shape `(G, E, columns)`): What a type adds for its last token.
 
         Yields:
             Where some rows are: sample, type and place in the block, each `(C,)`; and their terms `(C, columns)`.
         """
-        every = wanted.flatten().nonzero()[:, 0]
-        if not len(every):
+        if not len(wanted):
             return
-        _, num_types, size = wanted.shape
+        shape = (*end.shape[:2], self.scores.shape[1])
         # The number of each row among them: those of the positives have their own term to leave out.
         sample, types, first, last = self.positives.unbind(-1)
-        number = torch.searchsorted(every, (sample * num_types + types) * size + first)
+        number = torch.searchsorted(wanted, (sample * shape[1] + types) * shape[2] + first)
         chunk = max(1, block_scores(end.device) // self.scores.shape[-1])
-        for begin in range(0, len(every), chunk):
-            row = every[begin : begin + chunk]
-            sample, types, place = row // (num_types * size), row // size % num_types, row % size
+        for begin in range(0, len(wanted), chunk):
+            sample, types, place = torch.unravel_index(wanted[begin : begin + chunk], shape)
             terms = self.scores[sample, place] + end[sample, types]
             here = (number >= begin) & (number < begin + chunk)
             terms[number[here] - begin, last[here]] = -torch.inf
@@ -168,17 +168,14 @@ def shared_row_logsumexp(
         for block in _blocks(query, key, mask, positives, pieces, max_span_length):
             block_start, begins, lse = map(block.of_rows, (cut_start, cut_begin, cut_result))
             log_sums = torch.bmm(block.of_columns(cut_weights), block.exponentials.transpose(1, 2)).log_()
-            wanted = block.without_product((log_sums < _LOG_UNDERFLOW) & begins)
+            wanted = block.rows_by_terms((log_sums < _LOG_UNDERFLOW) & begins)
             # lse = start + top + shift + log of the sum of products
             torch.add(log_sums.add_(block.top).add_(cut_shift[block.group]), block_start, out=lse)
             for at, terms in block.terms(wanted, block.of_columns(cut_end)):
                 # ... or, term by term, lse = start + log sum_j e^(s + end)
                 lse[at] = terms.logsumexp(-1).clamp_(min=LOWEST) + block_start[at]
         result = pieces.join_firsts(cut_result).masked_fill_(~may_begin, LOWEST)
-        # Part by part, so that what it takes stays in the cache.
-        parts = torch.split(result, BLOCK_ROWS, dim=-1)
-        total = torch.stack([part.logsumexp(-1) for part in parts], dim=-1).logsumexp(-1)
-        return total, scores_at(query, key, start, end, positives), result, shift, weights
+        return result.logsumexp(-1), scores_at(query, key, start, end, positives), result, shift, weights
 
 
 @shared_row_logsumexp.register_fake
@@ -220,9 +217,10 @@ def _shared_row_logsumexp_backward(
             group, rows, columns = block.group, block.rows, block.columns
             # The logarithm of one over the sum of products: start - lse + shift + top.
             log_inverse = (inner + cut_shift[group]).add_(block.top)
-            wanted = block.without_product((log_inverse > -_LOG_UNDERFLOW) & begins)
+            wanted = block.rows_by_terms((log_inverse > -_LOG_UNDERFLOW) & begins)
             # r = d start e^(start + top + shift - lse)
-            ratios = log_inverse.exp_().mul_(block_grad_start).masked_fill_(wanted | ~begins, 0.0)
+            ratios = log_inverse.exp_().mul_(block_grad_start).masked_fill_(~begins, 0.0)
+            ratios[torch.unravel_index(wanted, ratios.shape)] = 0.0
             # d end = e^(end - shift) sum_i r e^(s - top)
             block_grad_end.addcmul_(torch.bmm(ratios, block.exponentials), block_weights)
             # d s = e^(s - top) sum_a r e^(end - shift)

@@ -109,8 +109,12 @@ class Pieces:
 
 def _pad_end(x: Tensor, dim: int, size: int) -> Tensor:
     """Zeros after a dimension, so that it has this size."""
-    padded = x.new_zeros((*x.shape[:dim], size, *x.shape[dim + 1 :]))
-    padded.narrow(dim, 0, x.shape[dim]).copy_(x)
+    n = x.shape[dim]
+    if n == size:
+        return x
+    padded = x.new_empty((*x.shape[:dim], size, *x.shape[dim + 1 :]))
+    padded.narrow(dim, 0, n).copy_(x)
+    padded.narrow(dim, n, size - n).zero_()
     return padded
 
 

@@ -19,25 +19,29 @@ class Float32Linear(nn.Linear):
             return nn.functional.linear(input.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
 
 
-def rotate(states: Tensor, theta: float, scale: float = 1.0) -> Tensor:
-    """Apply rotary position embedding (eq. 5; Su et al., 2021) to interleaved pairs (2i, 2i+1).
+def rotary_factors(n: int, size: int, theta: float, like: Tensor) -> Tensor:
+    """Rotary position embedding (eq. 5; Su et al., 2021), as what to multiply vectors with.
 
     Args:
-        states (`torch.FloatTensor` of shape `(..., n, d)`): Vectors of positions 0 to n - 1.
+        n (`int`): The number of positions.
+        size (`int`): The size d of a vector.
         theta (`float`): Base period.
-        scale (`float`, *optional*, defaults to 1.0): What to multiply the vectors with on the way.
+        like (`torch.FloatTensor`): The vectors, for their device and dtype.
 
     Returns:
-        Float `(..., n, d)`: pair i of position p, as a complex number, times scale * e^(i p theta^(-2i/d)).
+        Complex `(n, d / 2)`: e^(i p theta^(-2k/d)) for position p, pair k.
     """
-    n, size = states.shape[-2:]
     # In float32 the angle of position 8,000 is off by up to 4e-4, which would show in the scores of long texts.
-    wide = torch.float32 if states.device.type == "mps" else torch.float64
-    frequency = theta ** (-torch.arange(0, size, 2, device=states.device, dtype=wide) / size)
-    angle = torch.arange(n, device=states.device, dtype=wide)[:, None] * frequency
-    rotation = torch.complex((scale * angle.cos()).to(states.dtype), (scale * angle.sin()).to(states.dtype))
+    wide = torch.float32 if like.device.type == "mps" else torch.float64
+    frequency = theta ** (-torch.arange(0, size, 2, device=like.device, dtype=wide) / size)
+    angle = torch.arange(n, device=like.device, dtype=wide)[:, None] * frequency
+    return torch.complex(angle.cos().to(like.dtype), angle.sin().to(like.dtype))
+
+
+def rotate(states: Tensor, factors: Tensor) -> Tensor:
+    """Multiply interleaved pairs (2k, 2k+1) of `states` `(..., n, d)`, as complex numbers, with `factors`."""
     pairs = torch.view_as_complex(states.reshape(*states.shape[:-1], -1, 2))
-    return torch.view_as_real(pairs * rotation).flatten(-2)
+    return torch.view_as_real(pairs * factors).flatten(-2)
 
 
 class SpanHead(nn.Module):
@@ -88,7 +92,8 @@ class SpanHead(nn.Module):
         if self.rope_theta is None:
             query = query * scale
         else:
-            query, key = rotate(query, self.rope_theta, scale), rotate(key, self.rope_theta)
+            factors = rotary_factors(query.shape[-2], self.head_size, self.rope_theta, query)
+            query, key = rotate(query, factors * scale), rotate(key, factors)
         samples, n = query.shape[0], query.shape[2]
         mask = query.new_ones((samples, 2, n), dtype=torch.bool)
         if attention_mask is not None:
@@ -168,5 +173,6 @@ class EfficientGlobalPointerHead(SpanHead):
             weight = torch.cat([self.dense_2.weight, self.dense_2.bias[:, None]], dim=1).to(dtype)
             states = torch.cat([states, torch.ones_like(states[..., :1])], dim=-1).transpose(1, 2).to(dtype)
             # Halved as in the authors' code, so that start + end weighs as much as one of them would.
-            start, end = ((0.5 * weight[bound::2]).expand(len(states), -1, -1) @ states for bound in (0, 1))
+            weight = 0.5 * torch.cat([weight[0::2], weight[1::2]])
+            start, end = (weight.expand(len(states), -1, -1) @ states).chunk(2, dim=1)
         return start, end
