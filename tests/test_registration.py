@@ -1,11 +1,21 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification, BertConfig, BertForTokenClassification
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForTokenClassification,
+    BertConfig,
+    BertForTokenClassification,
+    PreTrainedTokenizerFast,
+    TokenClassificationPipeline,
+    pipeline,
+)
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from conftest import MODELS, TINY
+from conftest import MODELS, TINY, make_model
 from hf_globalpointer import GlobalPointerNerPipeline, register
 
 
@@ -27,9 +37,26 @@ def test_registering_again_changes_nothing(capfd: pytest.CaptureFixture[str]) ->
     assert capfd.readouterr().err == ""
 
 
-def test_stock_bert_stays_stock() -> None:
+@pytest.mark.parametrize("task", ["ner", "token-classification"])
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_stock_task_names_the_right_one(
+    kind: str, task: str, char_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    model = make_model(kind)
+    model.save_pretrained(tmp_path)
+    char_tokenizer.save_pretrained(tmp_path)
+    for given in ({"model": str(tmp_path)}, {"model": model, "tokenizer": char_tokenizer}):
+        with pytest.raises(ValueError, match='give `pipeline` the task "global-pointer-ner"'):
+            pipeline(task, **given)
+
+
+def test_stock_bert_stays_stock(char_tokenizer: PreTrainedTokenizerFast) -> None:
     config = BertConfig(**{name: value for name, value in TINY.items() if name != "head_size"})
-    assert type(AutoModelForTokenClassification.from_config(config)) is BertForTokenClassification
+    model = AutoModelForTokenClassification.from_config(config)
+    assert type(model) is BertForTokenClassification
+    recognise = pipeline("ner", model=model, tokenizer=char_tokenizer)
+    assert isinstance(recognise, TokenClassificationPipeline)
+    assert recognise("ada")
 
 
 def test_importing_the_package_says_nothing_and_reaches_for_no_network() -> None:

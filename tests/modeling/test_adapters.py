@@ -71,7 +71,7 @@ def test_quantised_loading_leaves_the_head_alone(kind: str, tmp_path: Path) -> N
     }
     assert kinds == {"bert": "Int8Params", "classifier": "Parameter"}
     logits, expected = quantised(IDS).logits, model(IDS).logits
-    seen = expected.isfinite()
+    seen = expected > torch.finfo(expected.dtype).min
     assert torch.corrcoef(torch.stack([logits[seen], expected[seen]]))[0, 1] > 0.97
     assert not torch.equal(logits, expected)
     quantised.save_pretrained(tmp_path / "quantised")

@@ -106,6 +106,29 @@ def test_known_types_keep_their_weights_and_new_ones_are_named(
     assert torch.equal(AutoModelForTokenClassification.from_pretrained(tmp_path / "changed")(IDS).logits, after)
 
 
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_checkpoint_without_its_head_makes_no_pipeline(
+    kind: str, tmp_path: Path, char_tokenizer: PreTrainedTokenizerFast
+) -> None:
+    model = saved(tmp_path, kind)
+    char_tokenizer.save_pretrained(tmp_path)
+    assert pipeline("global-pointer-ner", model=str(tmp_path)) is not None
+    weights = model.state_dict()
+    missing = [name for name in weights if name.startswith("classifier.")][-1]
+    del weights[missing]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=rf"lacks weights of its span head \({missing}\)"):
+        pipeline("global-pointer-ner", model=str(tmp_path))
+
+
+def test_a_new_head_on_a_plain_encoder_is_to_be_trained_and_used(
+    tmp_path: Path, char_tokenizer: PreTrainedTokenizerFast
+) -> None:
+    BertModel(BertConfig(**{k: v for k, v in TINY.items() if k != "head_size"})).save_pretrained(tmp_path)
+    model = BertForEfficientGlobalPointer.from_pretrained(tmp_path, labels=LABELS)
+    assert pipeline("global-pointer-ner", model=model, tokenizer=char_tokenizer) is not None
+
+
 def test_the_same_labels_load_without_a_word(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
     model = saved(tmp_path)
     # The numbers say which is which, not the order in the file.

@@ -15,6 +15,7 @@ from transformers.pipelines.pt_utils import KeyDataset
 from conftest import bounds_of, make_model, owner_of
 from hf_globalpointer import GlobalPointerNerPipeline
 from hf_globalpointer.modeling.pipeline_global_pointer_ner import Document
+from hf_globalpointer.modeling.span_scores import ScoredSpans
 
 
 TEXTS = ["ada met bob.", "", "x", "lou went to ely, then to rye", "  \t ", "é ada ü"]
@@ -97,13 +98,44 @@ def test_entities_hold_the_documented_fields(pipe: GlobalPointerNerPipeline) -> 
     }
 
 
-def test_nested_entities_are_kept(pipe: GlobalPointerNerPipeline) -> None:
-    entities = pipe(TEXTS[3])
-    assert any(
-        a["start"] <= b["start"] and b["end"] <= a["end"] and (a["start"], a["end"]) != (b["start"], b["end"])
-        for a in entities
-        for b in entities
-    )
+@pytest.mark.parametrize(("overlap", "kept"), [("all", 3), ("nested", 2), ("flat", 1)])
+def test_nested_and_crossing_entities_are_kept_as_the_model_says(
+    pipe: GlobalPointerNerPipeline, monkeypatch: pytest.MonkeyPatch, overlap: str, kept: int
+) -> None:
+    # "ada met", what lies in it, and what crosses it, each scoring less; tokens are letters.
+    spans, scores = torch.tensor([[[0, 1, 6], [1, 1, 3], [0, 5, 9]]]), torch.tensor([[3.0, 2.0, 1.0]])
+    monkeypatch.setattr(pipe.model, "decode", lambda *_: ScoredSpans(spans, scores, torch.tensor(0)))
+    monkeypatch.setattr(pipe.model.config, "overlap", overlap)
+    expected = [("ada met", 0, 7), ("ada", 0, 3), ("et bob", 5, 11)][:kept]
+    assert [(e["word"], e["start"], e["end"]) for e in pipe(TEXTS[0])] == expected
+
+
+def test_a_model_in_training_predicts_without_dropout(char_tokenizer: PreTrainedTokenizerFast) -> None:
+    pipe = GlobalPointerNerPipeline(model=make_model("full", head_dropout=0.9), tokenizer=char_tokenizer, task="x")
+    expected = pipe(TEXTS)
+    pipe.model.train()
+    assert pipe(TEXTS) == expected
+
+
+def test_workers_change_nothing(pipe: GlobalPointerNerPipeline) -> None:
+    assert pipe(TEXTS, num_workers=2) == pipe(TEXTS)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_scores_that_are_no_numbers_are_no_empty_result(pipe: GlobalPointerNerPipeline, value: float) -> None:
+    next(pipe.model.classifier.parameters()).data[0, 0] = value
+    with pytest.raises(FloatingPointError, match=r"not finite numbers .* its training diverged"):
+        pipe(TEXTS[0])
+
+
+def test_the_documented_mask_of_special_tokens_gives_the_entities_of_the_pipeline(
+    pipe: GlobalPointerNerPipeline,
+) -> None:
+    inputs = pipe.tokenizer(TEXTS[0], return_tensors="pt", return_special_tokens_mask=True)
+    special = inputs.pop("special_tokens_mask")
+    logits = pipe.model(**inputs, span_token_mask=1 - special).logits
+    assert logits.isfinite().all()
+    assert (logits > 0).sum() == len(pipe(TEXTS[0]))
 
 
 def test_batches_reach_the_encoder_whole(pipe: GlobalPointerNerPipeline, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,18 @@ def test_nothing_over_the_threshold_gives_no_rows() -> None:
     assert found.scores.shape == (2, 0)
 
 
+@pytest.mark.parametrize(("shared", "part"), [(True, "query"), (True, "start"), (True, "end"), (False, "key")])
+def test_factors_that_are_no_numbers_are_refused_unless_masked(shared: bool, part: str) -> None:
+    scores = random_scores(2, 3, 5, shared, 0)
+    scores.mask[:] = True
+    expected = scores.above(0.0)
+    getattr(scores, part)[1].fill_(torch.nan)
+    with pytest.raises(FloatingPointError):
+        scores.above(0.0)
+    scores.mask[1] = False
+    assert rows(scores.above(0.0).spans) == [rows(expected.spans)[0], []]
+
+
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("longest", [None, 1, 3, 5, 6, 9])
 def test_a_span_lies_in_the_upper_triangle_and_the_band(shared: bool, longest: int | None) -> None:

@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from numbers import Real
@@ -48,7 +48,8 @@ class GlobalPointerOutput(ModelOutput):
     Args:
         loss (`torch.FloatTensor` of shape `()`, *optional*): Returned with `labels`.
         logits (`torch.FloatTensor` of shape `(B, E, n, n)`, *optional*):
-            The score of every span, -inf where there is none; returned without `labels` or with `output_logits=True`.
+            The score of every span, the lowest number of the dtype where there is none; returned without `labels` or
+            with `output_logits=True`.
         spans (`torch.LongTensor` of shape `(B, K, 3)`, *optional*):
             The predicted spans, rows (type, first token, last token) padded with -100, by the rule `config.overlap`;
             returned with `labels` in evaluation mode.
@@ -73,6 +74,8 @@ class GenericForGlobalPointer(PreTrainedModel):
     _keep_in_fp32_modules: ClassVar[list[str]] = ["classifier"]
     # What checkpoints of encoders carry for other tasks; the load report would list it.
     _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [r"pooler", r"^cls\.", r"position_ids"]
+    # Those of the head that the checkpoint of a GlobalPointer model lacked, from which this one was loaded.
+    missing_head_weights: Sequence[str] = ()
 
     def __init__(self, config: PreTrainedConfig, encoder: PreTrainedModel | None = None) -> None:
         if config.num_labels == 0:
@@ -121,6 +124,8 @@ class GenericForGlobalPointer(PreTrainedModel):
             return load(config=config, **kwargs)
         where = {key: kwargs[key] for key in _HUB_ARGUMENTS if key in kwargs}
         check_weight_files(name, variant=kwargs.get("variant"), **where)
+        if PreTrainedConfig.get_config_dict(name, **where)[0].get("model_type") == cls.config_class.model_type:
+            load = _noting_missing_weights(load)
         if isinstance(config, PreTrainedConfig):
             wanted = config
         elif config is None and not any(field in kwargs for field in LABEL_FIELDS):
@@ -215,7 +220,9 @@ class GenericForGlobalPointer(PreTrainedModel):
                 `(B, E, n, n)` are accepted too.
             span_token_mask (`torch.Tensor` of shape `(B, n)` or `(B, 2, n)`, *optional*):
                 1 for the tokens that may begin or end a span, or for those that may begin and those that may end one;
-                defaults to `attention_mask`.
+                defaults to `attention_mask`, so that special tokens such as [CLS] may too: for the predictions of the
+                pipeline, give `1 - special_tokens_mask`, which `tokenizer(text, return_special_tokens_mask=True)`
+                returns.
             output_logits (`bool`, *optional*): Whether to return `logits`; defaults to whether `labels` are absent.
             kwargs: Passed on to the encoder (`output_hidden_states`, `output_attentions`, ...).
 
@@ -241,7 +248,8 @@ class GenericForGlobalPointer(PreTrainedModel):
             output_logits = labels is None
         return GlobalPointerOutput(
             loss=loss,
-            logits=scores.dense() if output_logits else None,
+            # Finite, as what computes with logits expects.
+            logits=scores.dense(fill=torch.finfo(scores.query.dtype).min) if output_logits else None,
             spans=spans,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
@@ -384,6 +392,17 @@ class EncoderWithSpanHead(GenericForGlobalPointer):
         model.classifier.to(encoder.device, torch.float32 if encoder.dtype == torch.float16 else encoder.dtype)
         logger.warning(f"The span head of {cls.__name__} is new: train the model before you use it.")
         return (model, loaded[1]) if isinstance(loaded, tuple) else model
+
+
+def _noting_missing_weights(load: Callable[..., Any]) -> Callable[..., Any]:
+    """A loading function that leaves in the model what weights of its head the checkpoint lacks."""
+
+    def wrapped(*, output_loading_info: bool = False, **kwargs: Any) -> Any:
+        model, info = load(output_loading_info=True, **kwargs)
+        model.missing_head_weights = sorted(key for key in info["missing_keys"] if key.startswith("classifier."))
+        return (model, info) if output_loading_info else model
+
+    return wrapped
 
 
 def _entity_types(config: PreTrainedConfig) -> list[str]:

@@ -73,7 +73,9 @@ class GlobalPointerNerPipeline(Pipeline):
 
     Raises:
         TypeError: If an input is no text, or no list of words.
-        ValueError: If an option has a value it cannot have, or a text is too long for `on_long="error"`.
+        ValueError: If an option has a value it cannot have, a text is too long for `on_long="error"`, or weights of
+            the model's span head were missing in its checkpoint.
+        FloatingPointError: If the model's scores are no finite numbers.
 
     Example:
         ```python
@@ -94,12 +96,24 @@ class GlobalPointerNerPipeline(Pipeline):
                 f"The task global-pointer-ner needs a GlobalPointer model, got {type(model).__name__}; fine-tune "
                 "one, or use the task token-classification."
             )
+        if model.missing_head_weights:
+            raise ValueError(
+                f"The checkpoint of this model lacks weights of its span head ({', '.join(model.missing_head_weights)}"
+                "), so that it would find entities at random; take a whole checkpoint, or train it again."
+            )
         super().__init__(model, *args, **kwargs)
         # Here, as what is wrong with the tokenizer must come out before the first text.
         self._window(None, None)
 
-    def __call__(self, inputs: Any, batch_size: int | None = None, **options: Any) -> Any:
-        """Recognise the entities of a text, or of each of many; arguments as those of the class."""
+    def __call__(
+        self, inputs: Any, batch_size: int | None = None, num_workers: int | None = None, **options: Any
+    ) -> Any:
+        """Recognise the entities of a text, or of each of many; arguments as those of the class.
+
+        `num_workers`, which pipelines take, has no effect: texts are tokenised in threads.
+        """
+        # Of a model that is being trained, too.
+        self.model.eval()
         preprocess, forward, postprocess = (
             {**defaults, **given}
             for defaults, given in zip(

@@ -88,13 +88,13 @@ class SpanScores:
             begins = torch.cat([begins[:, : self.max_span_length], begins[:, self.max_span_length :] - too_early], -1)
         return (begins * self.mask[:, 1]).sum(-1)
 
-    def dense(self) -> Tensor:
-        """Float `(B, E, n, n)`: the score of every span, -inf where there is no valid span."""
+    def dense(self, fill: float = -torch.inf) -> Tensor:
+        """Float `(B, E, n, n)`: the score of every span, `fill` where there is no valid span."""
         with torch.autocast(self.query.device.type, enabled=False):
             scores = self.query @ self.key.transpose(-1, -2)
         if self.start is not None and self.end is not None:
             scores = scores + self.start[..., :, None] + self.end[..., None, :]
-        return scores.masked_fill(~self.valid()[:, None], -torch.inf)
+        return scores.masked_fill(~self.valid()[:, None], fill)
 
     def at(self, spans: Tensor) -> Tensor:
         """Scores of listed spans.

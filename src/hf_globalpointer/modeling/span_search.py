@@ -43,8 +43,12 @@ def spans_above(
     Returns:
         Spans `(B, K, 3)` ordered by first token, then the longer first, then type, padded with -100; their scores
         `(B, K)`, padded with -inf; and the number of spans left out, an integer tensor.
+
+    Raises:
+        FloatingPointError: If scores are no finite numbers, so that there is nothing to find.
     """
     samples, n, num_types = len(mask), mask.shape[-1], len(limits)
+    _check_finite(query, key, start, end, mask)
     with torch.autocast(query.device.type, enabled=False):
         if start is not None and end is not None:
             hits = _shared_hits(query[:, 0], key[:, 0], start, end, mask, limits, max_span_length)
@@ -70,6 +74,17 @@ def spans_above(
     rows = torch.stack([codes % num_types, codes // num_types // n % n, n - 1 - codes // num_types % n], dim=-1)
     padded = _pad(codes // (n * n * num_types), rows, scores, samples)
     return *padded, torch.tensor(found - len(codes), device=mask.device)
+
+
+def _check_finite(query: Tensor, key: Tensor, start: Tensor | None, end: Tensor | None, mask: Tensor) -> None:
+    """Raise a `FloatingPointError` if a factor of the scores is no finite number, by sums that are then not either."""
+    parts = [query.sum((1, 3)), key.sum((1, 3)), *(part.sum(1) for part in (start, end) if part is not None)]
+    if not torch.stack(parts).isfinite().logical_or_(~mask.any(1)).all():
+        raise FloatingPointError(
+            "The scores of spans are not finite numbers (NaN or infinite): the model's weights are damaged, its "
+            "training diverged (try a lower learning rate), or float16 is too narrow for its encoder (use bfloat16 or "
+            "float32)."
+        )
 
 
 def _pad(sample: Tensor, rows: Tensor, scores: Tensor, samples: int) -> tuple[Tensor, Tensor]:
