@@ -140,7 +140,7 @@ def test_the_page_stands_alone_and_shows_errors_in_their_texts(report: Evaluatio
     assert "x " * 51 not in read.text  # of so much
     assert "no one & <nowhere>" in read.text
     plots = [row for row in page.split("<tr>") if "<circle" in row]
-    assert len(plots) == 5 + 3 + 3 + 3
+    assert len(plots) == 5 + 2 + 2 + 2  # a group of each kind has nothing to score
 
 
 def test_only_so_many_errors_are_shown(evaluation: Evaluation) -> None:
@@ -159,16 +159,24 @@ def test_lone_surrogates_do_no_harm(tmp_path: Path) -> None:
 
 
 def test_nothing_found_and_nothing_to_find() -> None:
-    evaluation = Evaluation.from_predictions([Example("a")], [[]])
-    Page(EvaluationReport("m", "d", evaluation).to_html())
+    report = EvaluationReport("m", "d", Evaluation.from_predictions([Example("a")], [[]]))
+    assert "0.0000" not in Page(report.to_html()).text
+    markdown = report.to_markdown()
+    assert "0.0000" not in markdown
+    assert cells(markdown, "By type")["micro"] == ["-", "-", "-", "0", "0", "0"]
+    assert cells(markdown, "By type")["macro"][:3] == ["-", "-", "-"]
+    assert cells(markdown, "By length of the entity")["\\< 3"] == ["-", "-", "-", "0", "0", "0"]
+    assert cells(markdown, "What must be right")["type"] == ["-", "-", "-", "0", "0", "0"]
     with pytest.raises(ValueError, match="no documents"):
         Evaluation.from_predictions([], [])
 
 
-def test_types_that_do_not_occur_have_no_interval(tmp_path: Path) -> None:
+def test_types_that_do_not_occur_have_no_scores(tmp_path: Path) -> None:
     report = EvaluationReport("m", "d", Evaluation.from_predictions([Example("a", (Entity(0, 1, "x"),))], [[]], ["y"]))
-    assert cells(report.to_markdown(), "By type")["y"][0] == "0.0000 \\[n/a\\]"
-    assert "0.0000n/a" in Page(report.to_html()).text
+    types = cells(report.to_markdown(), "By type")
+    assert types["y"] == ["-", "-", "-", "0", "0", "0"]
+    assert types["x"][0].startswith("0.0000 ")  # of an entity that was not found
+    assert "y---000" in Page(report.to_html()).text
     report.save(tmp_path)
     content = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
     assert content["types"]["y"]["f1"] == {"value": 0.0, "low": None, "high": None}

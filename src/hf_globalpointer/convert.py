@@ -12,7 +12,7 @@ Names. The tensors of a file are known by their names, wherever the encoder and 
 
 Meaning. All of them agree on GlobalPointer: for each type d rows of the query, then d of the key, rotated in pairs
 (2i, 2i+1), and the product divided by sqrt(d). In Efficient GlobalPointer the same tensors mean different things,
-which neither names nor shapes tell: see `Layout`.
+which neither names nor shapes tell: see [`Layout`].
 
 What cannot be converted: heads whose rotation pairs (2i, 2i+1) but gives the two different angles, because a table
 was repeated as a whole (`repeat`) instead of element by element, so that scores depend on more than the distance of
@@ -24,7 +24,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -32,6 +31,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedConfig
 
+from .layouts import LAYOUTS, Layout
 from .modeling.configuration_global_pointer import BertEfficientGlobalPointerConfig, BertGlobalPointerConfig
 from .registration import MODELS
 
@@ -39,42 +39,6 @@ from .registration import MODELS
 class ConversionError(ValueError):
     """Weights that cannot be converted; the message names every tensor that does not fit."""
 
-
-@dataclass(frozen=True)
-class Layout:
-    """What the two matrices of an Efficient GlobalPointer mean in another implementation.
-
-    Args:
-        name (`str`): What it is called on the command line.
-        used_by (`str`): The implementations that have it.
-        query_and_key (`str`):
-            Where the query is among the outputs of the first matrix, and so among the inputs of the second:
-            `"alternating"`, the even ones, with the key at the odd ones; or `"halves"`, the first d, then the key.
-        end_first (`bool`): Whether, of the two outputs of the second matrix for a type, the end is the first.
-        halved (`bool`): Whether start and end are halved before they are added to the product.
-        span_representation (`str`, *optional*, defaults to `"query_key"`):
-            What the second matrix is applied to: `"query_key"` before rotation (eq. 7), or `"hidden"` states (eq. 6).
-    """
-
-    name: str
-    used_by: str
-    query_and_key: Literal["alternating", "halves"]
-    end_first: bool
-    halved: bool
-    span_representation: Literal["query_key", "hidden"] = "query_key"
-
-
-# bert4keras and its followers add the even outputs along the axis of the last tokens: these are the ends.
-LAYOUTS = {
-    layout.name: layout
-    for layout in (
-        Layout("bert4keras", "bert4keras, JunnYu, powerycy", "alternating", end_first=True, halved=True),
-        Layout("xhw205", "xhw205", "alternating", end_first=True, halved=True, span_representation="hidden"),
-        Layout("bert4torch", "bert4torch since 0.2.4", "halves", end_first=False, halved=True),
-        # https://github.com/Tongjilibo/bert4torch/issues/55 of October 2022 made it halve.
-        Layout("bert4torch-unhalved", "bert4torch up to 0.2.3", "halves", end_first=False, halved=False),
-    )
-}
 
 # One after the other; what no pattern knows stays as it is.
 _RENAMES = (

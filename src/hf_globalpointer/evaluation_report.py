@@ -14,10 +14,12 @@ from .evaluation import Breakdown, Evaluation
 from .markdown import literal, table
 from .metrics import SpanCounts
 from .modeling.span_decoding import CharSpan, entities_of
-from .significance import RATIOS, Difference, Interval
+from .significance import Difference, Interval
 from .visualization import render, render_page
 
 
+# What tables show in place of a ratio over nothing.
+_NO_SCORE = "-"
 # Characters of the text that are shown on either side of an error.
 _CONTEXT = 100
 _STYLE = """<style>
@@ -43,14 +45,12 @@ _EXPLANATIONS = {
 
 @dataclass(frozen=True)
 class _Score:
-    """A cell of a table: a ratio with its confidence interval, if it has one."""
+    """A cell of a table: a ratio with its confidence interval."""
 
     value: float
-    interval: Interval | None
+    interval: Interval
 
     def __str__(self) -> str:
-        if self.interval is None:
-            return f"{self.value:.4f} [n/a]"
         return f"{self.value:.4f} [{self.interval.low:.4f}, {self.interval.high:.4f}]"
 
 
@@ -157,9 +157,10 @@ class EvaluationReport:
     def _introduction(self) -> str:
         counts = self.evaluation.errors.strict
         return (
-            f"{len(self.evaluation.texts):,} texts, {counts.gold:,} gold entities, {counts.predicted:,} predictions, "
-            f"{counts.correct:,} of them right: type, start and end all are. Behind each score stands its 95 % "
-            "confidence interval, from a bootstrap of 1,000 resamples of the texts; n/a where nothing is scored."
+            f"Texts: {len(self.evaluation.texts):,}; gold entities: {counts.gold:,}; predictions: "
+            f"{counts.predicted:,}, right of these, with type, start and end: {counts.correct:,}. Behind each score "
+            "stands its 95 % confidence interval, from a bootstrap of 1,000 resamples of the texts; a dash stands "
+            "where there is neither a gold entity nor a prediction."
         )
 
     def _sections(self) -> list[_Section]:
@@ -206,7 +207,7 @@ class EvaluationReport:
     def _parts(self) -> _Section:
         errors = self.evaluation.errors
         rows: list[list[_Cell]] = [
-            [name, *(f"{value:.4f}" for value in counts.to_dict().values()), *_numbers(counts)]
+            [name, *shown_ratios(counts), *_numbers(counts)]
             for name, counts in (
                 ("type, start and end", errors.strict),
                 ("start and end", errors.boundaries),
@@ -225,7 +226,7 @@ class EvaluationReport:
             for kind, gold, predicted, count in self.evaluation.errors.frequent()[: self.max_errors]
         ]
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in self.evaluation.errors.kinds.items())
-        text = f"{len(self.evaluation.errors.errors):,} errors, each gold entity and prediction in one: {kinds}."
+        text = f"Errors: {len(self.evaluation.errors.errors):,}, each gold entity and prediction in one: {kinds}."
         return _Section("Most frequent errors", text, ["error", "gold", "predicted", "count"], rows)
 
     def _confusion(self) -> _Section:
@@ -271,6 +272,12 @@ class EvaluationReport:
         )
 
 
+def shown_ratios(counts: SpanCounts) -> list[str]:
+    """Precision, recall and F1 for a table, each a dash where there is neither a gold span nor a prediction."""
+    ratios = counts.to_dict().values()
+    return [f"{ratio:.4f}" if counts.gold or counts.predicted else _NO_SCORE for ratio in ratios]
+
+
 def _by_group(title: str, text: str, name: str, breakdown: Breakdown) -> _Section:
     return _Section(title, text, _header(name), _rows(breakdown))
 
@@ -306,7 +313,9 @@ def _rows(breakdown: Breakdown) -> list[list[_Cell]]:
 
 
 def _scores(ratios: Mapping[str, float], intervals: Mapping[str, Interval | None]) -> list[_Cell]:
-    return [_Score(ratios[ratio], intervals[ratio]) for ratio in RATIOS]
+    return [
+        _NO_SCORE if interval is None else _Score(ratios[ratio], interval) for ratio, interval in intervals.items()
+    ]
 
 
 def _numbers(counts: SpanCounts) -> list[_Cell]:
@@ -333,16 +342,15 @@ def _html_section(section: _Section) -> str:
 
 def _html_cell(cell: _Cell) -> str:
     if isinstance(cell, _Score):
-        interval = "n/a" if cell.interval is None else f"{cell.interval.low:.3f} to {cell.interval.high:.3f}"
-        return f"{cell.value:.4f}<small>{interval}</small>"
+        return f"{cell.value:.4f}<small>{cell.interval.low:.3f} to {cell.interval.high:.3f}</small>"
     return f"{cell:,}" if isinstance(cell, int) else escape(cell)
 
 
 def _plot(score: _Score) -> str:
     """A dot for F1 with a line for its interval, between 0 and 1."""
-    x, low, high = (6 + 188 * value for value in (score.value, *(score.interval or [score.value] * 2)))
+    x, low, high = (6 + 188 * value for value in (score.value, *score.interval))
     return (
-        f'<svg width="200" height="16" role="img"><title>{escape(str(score))}</title>{_GRID}'
+        f'<svg width="200" height="16" role="img"><title>{score}</title>{_GRID}'
         f'<path d="M{low:.1f} 8H{high:.1f}" stroke="#2a6fb0" stroke-width="3"/>'
         f'<circle cx="{x:.1f}" cy="8" r="4" fill="#123f6d"/></svg>'
     )

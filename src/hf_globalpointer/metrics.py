@@ -4,13 +4,16 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import EvalPrediction
 
 from .data.schema import Example
+
+
+if TYPE_CHECKING:
+    from transformers import EvalPrediction
 
 
 # What `evaluate.load` takes to load the same scores as a module of the library Evaluate.
@@ -127,7 +130,7 @@ def score_predictions(
     return SpanMetrics.from_spans(gold, predicted, labels)
 
 
-@dataclass(frozen=True)
+@dataclass
 class ComputeSpanMetrics:
     """`compute_metrics` for the Trainer: takes the spans that a GlobalPointer model predicts, never its logits.
 
@@ -142,17 +145,38 @@ class ComputeSpanMetrics:
     id2label: Mapping[int, str]
     missed: Mapping[str, int] = field(default_factory=dict)
     per_type: bool = True
+    # Of the batches so far, and how many samples they had.
+    _gold: set[SpanKey] = field(default_factory=set, init=False, repr=False)
+    _predicted: set[SpanKey] = field(default_factory=set, init=False, repr=False)
+    _samples: int = field(default=0, init=False, repr=False)
 
-    def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
+    def __call__(self, prediction: "EvalPrediction", compute_result: bool = True) -> dict[str, float]:
         """Score predictions `(N, K, 3)` against `label_ids` `(N, M, 3)`, rows (type, first, last) padded with -100.
+
+        Lists of such arrays, a pair for each batch, are as good (`eval_do_concat_batches=False`).
+
+        Args:
+            prediction (`EvalPrediction`): All predictions, or with `batch_eval_metrics=True` those of a batch.
+            compute_result (`bool`, *optional*, defaults to `True`): Whether this is the last batch.
+
+        Returns:
+            The scores of all batches since the last result; before the last batch, nothing.
 
         Raises:
             ValueError: If the predictions are not padded span rows.
         """
-        gold, predicted = self._spans(prediction.label_ids), self._spans(prediction.predictions)
+        batches = zip(_batches(prediction.label_ids), _batches(prediction.predictions), strict=True)
+        for gold, predicted in batches:
+            self._gold |= self._spans(gold)
+            self._predicted |= self._spans(predicted)
+            self._samples += len(gold)
+        if not compute_result:
+            return {}
         for label, count in self.missed.items():
-            gold |= {SpanKey(("missed", index), label, 0, 0) for index in range(count)}
-        return SpanMetrics.from_spans(gold, predicted, self.id2label.values()).to_dict(self.per_type)
+            self._gold |= {SpanKey(("missed", index), label, 0, 0) for index in range(count)}
+        metrics = SpanMetrics.from_spans(self._gold, self._predicted, self.id2label.values())
+        self._gold, self._predicted, self._samples = set(), set(), 0
+        return metrics.to_dict(self.per_type)
 
     def _spans(self, rows: NDArray[np.int64]) -> set[SpanKey]:
         if not isinstance(rows, np.ndarray) or rows.ndim != 3 or rows.shape[2] != 3:
@@ -161,8 +185,14 @@ class ComputeSpanMetrics:
                 f"Expected span rows of shape (N, K, 3), got {shape}; evaluate with labels, without `output_logits`."
             )
         is_span = rows[..., 0] >= 0
-        samples = is_span.nonzero()[0].tolist()
+        samples = (is_span.nonzero()[0] + self._samples).tolist()
         return {
             SpanKey(sample, self.id2label[label], first, last)
             for sample, (label, first, last) in zip(samples, rows[is_span].tolist(), strict=True)
         }
+
+
+def _batches(rows: Any) -> list[Any]:
+    """The rows of one batch or of each of many, without regard to what is not rows; a tensor becomes an array."""
+    batches = rows if isinstance(rows, list) else [rows]
+    return [batch if isinstance(batch, np.ndarray | tuple) else batch.numpy(force=True) for batch in batches]

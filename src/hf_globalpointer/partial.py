@@ -41,6 +41,9 @@ def _only_writer(path: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
+        # A lock that could not even be made is not somebody else's.
+        if not Path(lock.lock_file).exists():
+            raise PermissionError(errno.EACCES, "no file can be made in its folder", str(path)) from None
         raise BlockingIOError(
             errno.EAGAIN, "another run is writing it; let that end, or choose another output", str(path)
         ) from None

@@ -1,5 +1,6 @@
-"""A Trainer whose gradient does not depend on how a batch is cut up, and a callback that tells data the epoch."""
+"""A Trainer whose gradient does not depend on how a batch is cut up, and callbacks of a training."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,9 +20,19 @@ class GlobalPointerTrainer(Trainer):
     each is weighted with its number of samples, so that one big batch, accumulation, many processes and all of them
     together give the same gradient.
 
+    `label_smoothing_factor`, which is for class probabilities, is refused.
+
     And what it pushes to the Hub has the card of its [`ModelCardCallback`], if it has one, where the stock Trainer
     writes a draft of its own over it.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.args.label_smoothing_factor:
+            raise ValueError(
+                "`label_smoothing_factor` is for class probabilities, and a span has none: the loss compares scores. "
+                "Leave it at 0."
+            )
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int, device: torch.device
@@ -65,3 +76,27 @@ class EpochCallback(TrainerCallback):
     ) -> None:
         """Call `set_epoch` of the data set."""
         train_dataloader.dataset.set_epoch(int(state.epoch or 0))  # type: ignore[attr-defined]
+
+
+class FiniteLossCallback(TrainerCallback):
+    """Ends a training that has diverged, at the next log, and not after hours of computing with NaN."""
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float],
+        **kwargs: Any,
+    ) -> None:
+        """Look at the loss and, as the Trainer leaves a loss that is no number out of its mean, at the gradient.
+
+        Raises:
+            FloatingPointError: If one is NaN or infinite.
+        """
+        for name in ("loss", "grad_norm"):
+            if not math.isfinite(logs.get(name, 0.0)):
+                raise FloatingPointError(
+                    f"{name} is {logs[name]} at step {state.global_step}: the training has diverged. Lower the "
+                    "learning rates, or use bfloat16 or float32 in place of float16."
+                )

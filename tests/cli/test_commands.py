@@ -20,9 +20,11 @@ from transformers import (
     pipeline,
 )
 
+import hf_globalpointer
 from conftest import TINY, make_char_tokenizer
 from hf_globalpointer import read_examples
 from hf_globalpointer.cli import main
+from hf_globalpointer.cli.train import _undertrained
 
 
 Run = Callable[..., tuple[int, str, str]]
@@ -224,6 +226,48 @@ def test_early_stopping_ends_training(data: Path, encoder: Path, tmp_path: Path,
     assert len(json.loads((tmp_path / "out" / "metrics.json").read_text())["history"]) < 5
 
 
+def test_a_table_of_epochs_is_shown_and_what_may_train_longer_is_told(
+    data: Path, encoder: Path, tmp_path: Path, run: Run
+) -> None:
+    command = train_command(data, encoder, tmp_path / "out", "--epochs", 3, "--gradient-accumulation", 2, "--bf16")
+    code, out, error = run(*command)
+    assert code == 0
+    history = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert history["settings"]["gradient_accumulation"] == 2
+    assert history["settings"]["bf16"]
+    lines = [line.split() for line in re.split(r"[\r\n]", out + error) if re.match(r" +(epoch|\d/3) ", line)]
+    assert lines[0] == ["epoch", "loss", "dev", "P", "dev", "R", "dev", "F1", "date", "person", "place"]
+    for number, (line, entry) in enumerate(zip(lines[1:], history["history"], strict=True), start=1):
+        names = ("precision", "recall", "f1", "f1_date", "f1_person", "f1_place")
+        assert (line[0], line[2:]) == (f"{number}/3", [f"{entry[f'eval_{name}']:.4f}" for name in names])
+    assert "more may be had with --epochs 6" in error
+
+
+@pytest.mark.parametrize(
+    ("scores", "told"),
+    [([0.1, 0.5, 0.6], True), ([0.1, 0.6, 0.5], False), ([0.1, 0.6, 0.6001], False), ([0.6], False), ([], False)],
+)
+def test_only_what_still_rises_is_called_undertrained(scores: list[float], told: bool) -> None:
+    history = [{"eval_f1": score, "epoch": index} for index, score in enumerate(scores)]
+    assert (_undertrained([*history, {"loss": 0.1}], len(scores)) is not None) == told
+    assert _undertrained(history, len(scores) + 1) is None  # stopped early
+
+
+def test_a_training_that_diverges_is_one_sentence(
+    data: Path, encoder: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Trainer.training_step
+
+    def diverge(self: Trainer, model: torch.nn.Module, *arguments: object, **options: object) -> torch.Tensor:
+        model.classifier.dense_1.weight.data.fill_(torch.nan)
+        return step(self, model, *arguments, **options)
+
+    monkeypatch.setattr(Trainer, "training_step", diverge)
+    code, _, error = run(*train_command(data, encoder, tmp_path / "out"))
+    assert code == 1
+    assert re.search(r"hf-globalpointer: .* is nan at step \d+: the training has diverged. Lower", error)
+
+
 def test_an_interrupted_run_is_resumed(
     trained: Path, data: Path, encoder: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -240,7 +284,9 @@ def test_an_interrupted_run_is_resumed(
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_save_checkpoint", save_in_part)
-        assert run(*words)[0] == 130
+        code, _, error = run(*words)
+    assert code == 130
+    assert "interrupted; the same command with --resume goes on from the last whole epoch." in error
 
     left = sorted(output.rglob("*"))
     code, _, error = run(*words)
@@ -323,6 +369,7 @@ GOOD = '{"text": "ab xz", "entities": [{"start": 3, "end": 5, "label": "date"}]}
             {"dev.jsonl": GOOD.replace('"start": 3', '"start": "3"')},
             r"dev\.jsonl:1: entities\[0\]\.start must be an int",
         ),
+        ({"dev.jsonl": '{"text": "x", "entities": []}\n'}, r"dev\.jsonl: no example holds an entity"),
         ({"--encoder": "/no/such/encoder"}, "no such folder"),
         ({"--encoder-lr": "nan"}, "--encoder-lr must be greater than 0"),
         ({"--head-lr": "-1"}, "--head-lr must be greater than 0"),
@@ -371,8 +418,12 @@ def test_bad_input_to_train_is_one_sentence(
         (["predict", "--model", "{model}", "x", "--input", "good.jsonl"], "give either texts or --input"),
         (["predict", "--model", "{model}", "x", "--threshold", "1.5"], "--threshold must be between 0 and 1"),
         (["predict", "--model", "{model}", "--input", "nowhere.txt"], r"nowhere\.txt: no such file"),
-        (["predict", "--model", "{model}", "--input", "good.csv"], "unknown format"),
+        (["predict", "--model", "{model}", "--input", "good.csv"], r"good\.csv:1: no column is named text"),
         (["predict", "--model", "{model}", "x", "--output", "nowhere/x.jsonl"], "cannot write nowhere"),
+        (
+            ["predict", "--model", "{model}", "x", "--output", "/proc/x"],
+            "cannot write /proc/x: no file can be made in its folder",
+        ),
     ],
 )
 def test_bad_input_to_evaluate_and_predict_is_one_sentence(
@@ -439,6 +490,8 @@ def test_the_installed_command_answers(tmp_path: Path) -> None:
     # Libraries that Transformers imports may say something first.
     assert failed.stderr.endswith("hf-globalpointer: nowhere.jsonl: no such file; check the path.\n")
     assert "Traceback" not in failed.stderr
+    shown = subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout
+    assert shown == f"hf-globalpointer {hf_globalpointer.__version__}\n"
 
 
 def test_brackets_in_labels_and_names_are_no_markup(

@@ -40,7 +40,7 @@ def test_convert_finds_out_the_formats_and_counts(columns: Path, tmp_path: Path,
     output = tmp_path / "train.jsonl"
     code, out, err = run("data", "convert", columns, output)
     assert (code, out) == (0, "")
-    assert f"{columns} (conll) to {output} (jsonl): 1 examples, 2 entities, 0 problems." in err
+    assert f"{columns} (conll) to {output} (jsonl): examples: 1, entities: 2, problems: 0." in err
     assert json.loads(output.read_text()) == {
         "text": "Ada Lovelace met Bob",
         "entities": [{"start": 0, "end": 12, "label": "per"}, {"start": 17, "end": 20, "label": "per"}],
@@ -62,7 +62,7 @@ def test_convert_prints_the_first_five_problems(tmp_path: Path, run: Run) -> Non
     path.write_text("a B-x\n\n" + "b I-x\n\n" * 7)
     code, _, err = run("data", "convert", path, tmp_path / "a.jsonl")
     assert code == 0
-    assert "8 examples, 8 entities, 7 problems." in err
+    assert "examples: 8, entities: 8, problems: 7." in err
     lines = [line for line in err.splitlines() if "I-x continues no x entity; it is read as beginning one." in line]
     assert [line.split(":")[1] for line in lines] == ["3", "5", "7", "9", "11"]
     assert "  ... and 2 more" in err
@@ -82,7 +82,9 @@ def test_convert_reads_the_format_it_is_told(columns: Path, tmp_path: Path, run:
         ("none.txt", "a.jsonl", [], "none.txt: no such file; check the path."),
         ("nested.jsonl", "a.conll", [], "nested.jsonl:1: 'Ada' (x, 0-3) and 'Ada Lovelace' (per, 0-12) overlap;"),
         ("text.txt", "a.jsonl", [], "text.txt: plain text has no entities;"),
+        ("nested.jsonl", "a", ["--to", "brat"], "nested.jsonl:2: brat's types hold no blanks, but 'a b' does;"),
         ("train.txt", "none/a.jsonl", [], "[Errno 2] No such file or directory"),
+        ("train.txt", "none/a", ["--to", "brat"], "[Errno 2] No such file or directory"),
     ],
 )
 def test_convert_says_what_is_wrong_in_one_sentence_and_writes_nothing(
@@ -90,13 +92,41 @@ def test_convert_says_what_is_wrong_in_one_sentence_and_writes_nothing(
 ) -> None:
     (tmp_path / "text.txt").write_text("only text\n")
     entities = [{"start": 0, "end": 12, "label": "per"}, {"start": 0, "end": 3, "label": "x"}]
-    (tmp_path / "nested.jsonl").write_text(json.dumps({"text": "Ada Lovelace", "entities": entities}))
+    blank = [{"start": 0, "end": 3, "label": "a b"}]
+    records = ({"text": "Ada Lovelace", "id": f"a/{len(some)}", "entities": some} for some in (entities, blank))
+    (tmp_path / "nested.jsonl").write_text("\n".join(map(json.dumps, records)))
     before = set(tmp_path.iterdir())
     code, _, err = run("data", "convert", tmp_path / source, tmp_path / target, *more)
     assert code == 1
     assert "Traceback" not in err
     assert err.splitlines()[-1].replace(f"{tmp_path}/", "").startswith(f"hf-globalpointer: {message}")
     assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("format", "lines"),
+    [
+        ("ner-tags", [{"tokens": ["Ada", "left"], "ner_tags": ["B-per", "O"]}]),
+        (
+            "prodigy",
+            [
+                {"text": "Ada left", "spans": [{"start": 0, "end": 3, "label": "per"}], "answer": "accept"},
+                {"text": "Ada left", "spans": [{"start": 0, "end": 8, "label": "per"}], "answer": "reject"},
+            ],
+        ),
+    ],
+)
+@pytest.mark.parametrize("named", [False, True])
+def test_convert_json_lines_of_other_tools(
+    tmp_path: Path, run: Run, format: str, lines: list[dict[str, object]], named: bool
+) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    code, _, err = run("data", "convert", path, tmp_path / "out.jsonl", *(["--from", format] if named else []))
+    assert code == 0, err
+    assert f"({format}) to {tmp_path}/out.jsonl (jsonl): examples: 1, entities: 1, problems: {len(lines) - 1}." in err
+    entities = [{"start": 0, "end": 3, "label": "per"}]
+    assert json.loads((tmp_path / "out.jsonl").read_text()) == {"text": "Ada left", "entities": entities}
 
 
 def test_help_names_the_options(run: Run) -> None:

@@ -39,7 +39,7 @@ def test_clean_data_exit_with_0(tmp_path: Path, tokenizer: Path) -> None:
     assert result.exit_code == 0, result.output
     assert re.search(r"train +│ +2 +│ +1 +│ +1 +│ 0 \(0.0%\)", result.stdout)
     assert re.search(r"date +│ +1 ", result.stdout)
-    assert re.search(r"train: entities, tokens +│ +2 ", result.stdout)
+    assert re.search(r"train: entity tokens +│ +2 ", result.stdout)
     assert "Problems: none" in result.stdout
 
 
@@ -48,10 +48,10 @@ def test_problems_exit_with_1(tmp_path: Path, tokenizer: Path) -> None:
     result = run(train, write(tmp_path / "dev.jsonl", CLEAN), "--tokenizer", tokenizer)
     assert result.exit_code == 1, result.output
     lines = [line.strip() for line in result.stdout.splitlines()]
-    assert "1 text occurs before in its split, train" in lines
+    assert "text occurs before in its split, train: 1" in lines
     assert f"{train}:2: the text of {train}:1" in lines
-    assert "1 text occurs in another split, dev" in lines
-    assert "1 entity begins or ends with a blank, train" in lines
+    assert "text occurs in another split, dev: 1" in lines
+    assert "entity begins or ends with a blank, train: 1" in lines
     assert f"{train}:3: '[ab ]cd' ([date], 0-3)" in lines
     assert f"{train}:3: 'ab ' ([date], 0-3) begins or ends where no token does" in lines
 
@@ -60,7 +60,84 @@ def test_hints_exit_with_0(tmp_path: Path) -> None:
     record = {"text": "in Leeds, today", "entities": [{"start": 3, "end": 9, "label": "place"}]}
     result = run(write(tmp_path / "train.jsonl", record))
     assert result.exit_code == 0
-    assert "1 entity begins or ends with punctuation, train" in result.stdout
+    assert "entity begins or ends with punctuation, train: 1" in result.stdout
+
+
+def test_texts_that_occur_again_exit_with_0(tmp_path: Path) -> None:
+    result = run(write(tmp_path / "train.jsonl", CLEAN, CLEAN))
+    assert result.exit_code == 0
+    assert "text occurs before in its split, train: 1" in result.stdout
+
+
+def test_labels_that_train_would_refuse_exit_with_1(tmp_path: Path) -> None:
+    files = [write(tmp_path / "train.jsonl", CLEAN), write(tmp_path / "dev.jsonl", ODD | {"text": "abcde"})]
+    result = run(*files)
+    assert result.exit_code == 1
+    assert "label does not occur in the training split, dev: 1" in result.stdout
+
+
+def test_some_findings_are_shown_or_all(tmp_path: Path) -> None:
+    # More than 100, as ":100:" is not to become a picture.
+    path = write(tmp_path / "train.jsonl", *[CLEAN] * 152)
+    assert run(path).stdout.count(f": the text of {path}:1\n") == 3
+    assert "    ... and 148 more, which --all shows\n" in run(path).stdout
+    result = run(path, "--all")
+    assert result.stdout.count(f": the text of {path}:1\n") == 151
+    assert "more" not in result.stdout
+
+
+def test_what_is_not_read_exactly_is_a_problem(tmp_path: Path) -> None:
+    path = tmp_path / "train.conll"
+    path.write_text("a B-x\n\n" + "b I-x\n\n" * 150)
+    result = run(path, "--all")
+    assert result.exit_code == 1
+    assert "  not read exactly, train: 150\n" in result.stdout
+    assert result.stdout.count("I-x continues no x entity; it is read as beginning one.") == 150
+
+
+def test_json(tmp_path: Path, tokenizer: Path) -> None:
+    train = write(tmp_path / "train.jsonl", CLEAN, CLEAN, ODD)
+    dev = write(tmp_path / "dev.jsonl", {"text": "é", "entities": []})
+    result = run(train, dev, "--tokenizer", tokenizer, "--json")
+    assert result.exit_code == 1
+    splits = json.loads(result.stdout)["splits"]
+    assert list(splits) == ["train", "dev"]
+    findings = {found["kind"]: found for found in splits["train"].pop("findings")}
+    assert splits["train"] == {
+        "texts": 3,
+        "without_entities": 0,
+        "entities": 3,
+        "nested": 0,
+        "crossing": 0,
+        "doubly_labelled": 0,
+        "labels": {"date": 2, "[date]": 1},
+        "lengths": {
+            "text_characters": {"median": 4, "p95": 5, "longest": 5},
+            "entity_characters": {"median": 2, "p95": 3, "longest": 3},
+            "text_tokens": {"median": 5, "p95": 6, "longest": 6},
+            "entity_tokens": {"median": 2, "p95": 2, "longest": 2},
+        },
+    }
+    assert findings["duplicate"] == {
+        "kind": "duplicate",
+        "is_problem": False,
+        "count": 1,
+        "messages": [f"{train}:2: the text of {train}:1"],
+    }
+    assert findings.keys() == {"duplicate", "blank_edge", "unaligned", "few_entities"}
+    assert findings["blank_edge"]["is_problem"]
+    assert splits["dev"]["findings"] == []
+    assert splits["dev"]["lengths"]["entity_tokens"] == {"median": 0, "p95": 0, "longest": 0}
+
+
+def test_long_labels_leave_room_in_the_tables(tmp_path: Path) -> None:
+    labels = ("x" * 300, "长" * 300)
+    records = ({"text": "ab", "entities": [{"start": 0, "end": 2, "label": label}]} for label in labels)
+    result = run(write(tmp_path / "train.jsonl", *records))
+    (table,) = re.findall(r" Entities .*?└", result.stdout, re.DOTALL)
+    assert re.search(rf"│ {'x' * 39}… │ +1 │", table)
+    assert re.search(rf"│ {'长' * 19} … │ +1 │", table)
+    assert len(table.splitlines()) == 1 + 3 + 2 + 1
 
 
 def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:

@@ -1,23 +1,30 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import AutoModelForTokenClassification, pipeline
 
 from conftest import make_char_tokenizer, make_model
+from hf_globalpointer import Example
 from hf_globalpointer.cli import main
+from hf_globalpointer.cli.common import recognise
 from hf_globalpointer.visualization import render, render_page
 
 
 Run = Callable[..., tuple[int, str, str]]
+# By name, which in the package is that of the function.
+MODULE = sys.modules["hf_globalpointer.cli.predict"]
 # The texts that are recognised together are 64 batches.
 BATCH_SIZE, GROUP, TEXTS = 2, 128, 150
 
@@ -215,23 +222,50 @@ def test_wherever_a_run_was_cut_the_file_comes_out_the_same(
         assert output.read_bytes() == expected
         assert [path.name for path in tmp_path.iterdir()] == ["found.jsonl"]
         lines = expected[:size].count(b"\n")
-        # The last group is whole with the last text.
-        lines = lines if lines == TEXTS else lines // GROUP * GROUP
-        assert (f"Going on after {lines} lines of {output}.partial.\n" in err) == (size > 0)
+        assert (f"Going on after {lines} lines of {output}.partial.\n" in err) == (lines > 0)
         output.unlink()
 
 
-def test_the_lines_of_whole_groups_stay_and_others_are_made_anew(
-    command: list[str], whole: Path, settings: bytes, tmp_path: Path, run: Run
+@pytest.mark.parametrize("batch_size", [1, BATCH_SIZE, 5, 64])
+def test_all_whole_lines_stay_whatever_the_batch_size(
+    batch_size: int, command: list[str], whole: Path, settings: bytes, tmp_path: Path, run: Run
 ) -> None:
-    # In the last digits, scores depend on what else is in a batch: those of a group that is not whole may be others.
     lines = (whole / "found.jsonl").read_bytes().splitlines(keepends=True)
-    changed = b"".join(line.replace(b'"score": 0.', b'"score": 0.0') for line in lines[: GROUP + 9])
-    output = leave(tmp_path, changed, settings)
-    left = (tmp_path / "found.jsonl.partial").read_bytes().splitlines(keepends=True)
-    assert left[GROUP:] != lines[GROUP : GROUP + 9]
-    assert run(*command, "--output", output, "--resume")[0] == 0
-    assert output.read_bytes().splitlines(keepends=True) == left[:GROUP] + lines[GROUP:]
+    # As another batch size may write them.
+    left = [line.replace(b'"score": 0.', b'"score": 0.0') for line in lines[: GROUP + 9]]
+    assert left[-9:] != lines[GROUP : GROUP + 9]
+    output = leave(tmp_path, b"".join(left) + b'{"te', settings)
+    code, _, err = run(*command, "--output", output, "--resume", "--batch-size", batch_size)
+    assert code == 0
+    assert f"Going on after {GROUP + 9} lines of {output}.partial.\n" in err
+    found = output.read_bytes().splitlines(keepends=True)
+    assert found[: GROUP + 9] == left
+    assert [json.loads(line)["text"] for line in found] == [json.loads(line)["text"] for line in lines]
+    if batch_size == BATCH_SIZE:
+        assert found[GROUP + 9 :] == lines[GROUP + 9 :]
+
+
+def test_only_the_texts_of_a_group_that_is_not_whole_are_recognised_again(
+    checkpoint: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [json.dumps({"id": index, "text": "abcd " * 200}) + "\n" for index in range(40)]
+    broken, texts, output = (tmp_path / name for name in ("broken.jsonl", "texts.jsonl", "found.jsonl"))
+    broken.write_text("".join(records[:36]) + "{\n")
+    texts.write_text("".join(records))
+    words = ["--model", checkpoint, "--batch-size", BATCH_SIZE, "--output", output, "--top-k", 3]
+    assert run(*words, "--input", broken)[0] == 1
+    ids = []
+
+    def noting(pipe: Any, examples: Iterator[Example], *arguments: Any, **options: Any) -> Any:
+        return recognise(pipe, (ids.append(e.id) or e for e in examples), *arguments, **options)
+
+    monkeypatch.setattr(MODULE, "recognise", noting)
+    code, _, err = run(*words, "--input", texts, "--resume")
+    assert code == 0
+    assert f"Going on after 36 lines of {output}.partial." in err
+    # Groups hold as many characters as short texts have.
+    assert ids == list(range(33, 40))
+    assert [json.loads(line)["id"] for line in output.read_text().splitlines()] == list(range(40))
 
 
 def test_resume_without_anything_to_resume_starts(command: list[str], whole: Path, tmp_path: Path, run: Run) -> None:
@@ -256,6 +290,28 @@ def test_an_empty_partial_file_is_in_nobodys_way(
     output = leave(tmp_path, b"", settings)
     assert run(*command, "--output", output)[0] == 0
     assert output.read_bytes() == (whole / "found.jsonl").read_bytes()
+
+
+def test_the_beginning_of_a_first_line_is_in_nobodys_way(
+    command: list[str], whole: Path, settings: bytes, tmp_path: Path, run: Run
+) -> None:
+    output = leave(tmp_path, b'{"te', settings)
+    assert run(*command, "--output", output)[0] == 0
+    assert output.read_bytes() == (whole / "found.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit(143)])
+def test_an_interrupt_before_the_first_line_leaves_nothing(
+    error: BaseException, command: list[str], tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(MODULE, "_record", interrupt)
+    _, out, err = run(*command, "--output", tmp_path / "found.jsonl")
+    assert out == ""
+    assert "hf-globalpointer: interrupted." in err.splitlines()
+    assert list(tmp_path.iterdir()) == []
 
 
 def swapped(lines: list[str]) -> list[str]:
@@ -320,14 +376,14 @@ def test_other_options_are_refused(command: list[str], data: Path, tmp_path: Pat
     left = (tmp_path / "found.jsonl.partial").read_bytes()
     assert left.count(b"\n") >= GROUP
     for option, value in [("--threshold", "place=0.8"), ("--overlap", "flat"), ("--top-k", 3), ("--stride", 2)]:
-        code, _, err = run(*begin, option, value, "--resume")
+        code, _, err = run(*begin, "--input", data, option, value, "--resume")
         assert code == 1
         message = f"hf-globalpointer: {option} is not as in {output}.partial.settings; resume with what "
         assert err.splitlines()[-1].startswith(message)
         assert (tmp_path / "found.jsonl.partial").read_bytes() == left
     # The input may be mended where it has not been read yet, and the batch size may be another.
     assert run(*begin, "--input", data, "--batch-size", 1, "--resume")[0] == 0
-    assert output.read_bytes().splitlines()[:GROUP] == left.splitlines()[:GROUP]
+    assert output.read_bytes().startswith(left)
     assert output.read_bytes().count(b"\n") == TEXTS
 
 
@@ -357,20 +413,6 @@ def test_another_model_in_the_same_place_is_refused(
     assert err.splitlines()[-1].startswith(f"hf-globalpointer: {what}")
 
 
-def test_a_long_run_of_long_texts_is_resumed_before_many_are_done(checkpoint: Path, tmp_path: Path, run: Run) -> None:
-    records = [json.dumps({"text": "abcd " * 200}) + "\n" for _ in range(40)]
-    broken, texts, output = (tmp_path / name for name in ("broken.jsonl", "texts.jsonl", "found.jsonl"))
-    broken.write_text("".join(records[:36]) + "{\n")
-    texts.write_text("".join(records))
-    words = ["--model", checkpoint, "--batch-size", BATCH_SIZE, "--output", output, "--top-k", 3]
-    assert run(*words, "--input", broken)[0] == 1
-    code, _, err = run(*words, "--input", texts, "--resume")
-    assert code == 0
-    # As many characters as the texts of a group have at most.
-    assert f"Going on after 33 lines of {output}.partial." in err
-    assert len(output.read_text().splitlines()) == 40
-
-
 def test_output_and_page_are_two_files(checkpoint: Path, tmp_path: Path, run: Run) -> None:
     path = tmp_path / "x"
     code, _, err = run("--model", checkpoint, "ab", "--output", path, "--html", path)
@@ -385,6 +427,107 @@ def test_resume_needs_input_and_output(missing: list[str], command: list[str], t
         del words[words.index(option) : words.index(option) + 2]
     code, out, err = run(*words, *(["ab"] if "--input" in missing else []))
     assert (code, out, err) == (1, "", "hf-globalpointer: --resume needs --input and --output.\n")
+
+
+# --- What is shown -------------------------------------------------------------------------------------------------
+
+
+def test_standard_error_tells_progress_and_sums_up(command: list[str], tmp_path: Path, run: Run) -> None:
+    output, page = tmp_path / "found.jsonl", tmp_path / "page.html"
+    code, out, err = run(*command, "--output", output, "--html", page)
+    assert (code, out) == (0, "")
+    *_, bar, summary = err.splitlines()
+    assert re.fullmatch(rf"Recognising .* {TEXTS}/{TEXTS} texts, \d+\.\d texts/s *", bar)
+    counts = Counter(e["label"] for line in output.read_text().splitlines() for e in json.loads(line)["entities"])
+    types = ", ".join(f"{label} {count}" for label, count in counts.most_common())
+    assert re.fullmatch(
+        rf"{TEXTS} texts, {counts.total()} entities \({types}\), \d+\.\d s; written: {output}, {page}\.", summary
+    )
+
+
+def test_a_resumed_run_sums_up_the_whole_file(
+    command: list[str], whole: Path, settings: bytes, tmp_path: Path, run: Run
+) -> None:
+    content = (whole / "found.jsonl").read_bytes()
+    lines = content.splitlines(keepends=True)
+    output = leave(tmp_path, b"".join(lines[: GROUP + 1]), settings)
+    code, _, err = run(*command, "--output", output, "--resume")
+    assert code == 0
+    *_, bar, summary = err.splitlines()
+    assert f" {TEXTS - GROUP}/{TEXTS - GROUP} texts, " in bar
+    assert summary.startswith(f"{TEXTS} texts, {content.count(b'score')} entities (")
+
+
+def test_lines_on_standard_output_are_nothing_but_records(checkpoint: Path, run: Run) -> None:
+    code, out, err = run("--model", checkpoint, "ab", "")
+    assert code == 0
+    assert [json.loads(line)["text"] for line in out.splitlines()] == ["ab", ""]
+    assert "2/2 texts, " in err
+    assert re.fullmatch(r"2 texts, \d+ entities \(.*\), \d+\.\d s\.", err.splitlines()[-1])
+
+
+def test_a_terminal_shows_lines_without_a_bar(checkpoint: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    code, out, err = run("--model", checkpoint, "ab", "cd")
+    assert (code, len(out.splitlines())) == (0, 2)
+    assert "Recognising" not in err
+    assert err.splitlines()[-1].startswith("2 texts, ")
+
+
+# --- Input ---------------------------------------------------------------------------------------------------------
+
+
+def test_fields_of_records_are_kept_in_their_order(checkpoint: Path, tmp_path: Path, run: Run) -> None:
+    records = [
+        {"meta": {"b": [1, None], "a": 0.5}, "id": 7, "text": "ab", "source": "x", "label": ["good"]},
+        {"text": "c", "entities": [], "data": {}, "id": None, "n": float("nan")},
+        {"text": "d"},
+    ]
+    texts, output = tmp_path / "texts.jsonl", tmp_path / "found.jsonl"
+    texts.write_text("".join(json.dumps(record) + "\n" for record in records))
+    command = ["--model", checkpoint, "--input", texts, "--output", output]
+    assert run(*command)[0] == 0
+    content = output.read_bytes()
+    found = [json.loads(line) for line in content.splitlines()]
+    assert [list(record) for record in found] == [
+        ["meta", "id", "source", "label", "text", "entities"],
+        ["data", "id", "n", "text", "entities"],
+        ["text", "entities"],
+    ]
+    for record, given in zip(found, records, strict=True):
+        assert json.dumps({**record, "entities": 0}, sort_keys=True) == json.dumps(
+            {**given, "entities": 0}, sort_keys=True
+        )
+
+    # They are compared, too, when the run is resumed.
+    (tmp_path / "begun.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records[:2]) + "{\n")
+    output.unlink()
+    assert run(*command, "--input", tmp_path / "begun.jsonl")[0] == 1
+    assert run(*command, "--resume")[0] == 0
+    assert output.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.txt", None, "none.txt: no such file; check the path."),
+        ("a.txt", b"\xe9\n", "a.txt:1: not UTF-8 ("),
+        ("a.md", b"", "a.md: the file holds no examples."),
+        ("a.jsonl", b'\n{"id": 1}\n', 'a.jsonl:2: field "text" is missing;'),
+        ("a.csv", b"id,body\n1,a\n", "a.csv:1: no column is named text; the columns are id, body."),
+        ("a.txt.gz", b"a\n", "a.txt.gz: not a whole gzip file ("),
+        ("folder", None, "folder: a folder; name a file in it."),
+    ],
+)
+def test_bad_input_is_noticed_before_the_model_is_loaded(
+    name: str, content: bytes | None, message: str, tmp_path: Path, run: Run
+) -> None:
+    (tmp_path / "folder").mkdir()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    code, out, err = run("--model", "nowhere", "--input", tmp_path / name)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"hf-globalpointer: {tmp_path}/{message}")
 
 
 # --- Options -------------------------------------------------------------------------------------------------------

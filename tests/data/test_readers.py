@@ -1,3 +1,4 @@
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +7,7 @@ from typing import Any
 import pytest
 
 from hf_globalpointer.data import DataError, Entity, Example, read_examples
+from hf_globalpointer.data.readers import count_examples, input_format
 
 
 GOOD = {"text": "Ada met Bob", "entities": [{"start": 0, "end": 3, "label": "person"}]}
@@ -60,10 +62,13 @@ def test_file_layouts_of_json_lines(tmp_path: Path, content: str, lines: list[in
     ]
 
 
-def test_other_fields_are_left_alone(tmp_path: Path) -> None:
-    record = {**with_entity(score=0.5, note=None), "meta": {"text": 3}, "tokens": [1]}
-    (example,) = read_examples(write(tmp_path, json.dumps(record)))
-    assert example.entities == (Entity(0, 3, "person"), Entity(8, 11, "person"))
+def test_other_fields_are_kept_in_their_order_and_make_no_difference(tmp_path: Path) -> None:
+    record = {"tokens": [1], **with_entity(score=0.5, note=None), "meta": {"text": 3}, "id": 7}
+    path = write(tmp_path, json.dumps(record))
+    (example,) = read_examples(path)
+    assert list(example.extra.items()) == [("tokens", [1]), ("meta", {"text": 3}), ("id", 7)]
+    plain = Example("Ada met Bob", (Entity(0, 3, "person"), Entity(8, 11, "person")), 7, f"{path}:1")
+    assert (example, hash(example)) == (plain, hash(plain))
 
 
 @pytest.mark.parametrize(("given", "read"), [(7, 7), (0, 0), ("x-1", "x-1"), (None, None)])
@@ -127,6 +132,121 @@ def test_format_overrides_the_suffix(tmp_path: Path) -> None:
 def test_plain_text_is_one_example_a_line(tmp_path: Path, content: str, expected: list[tuple[str, int]]) -> None:
     path = write(tmp_path, content, "data.txt")
     assert list(read_examples(path, labelled=False)) == [Example(t, source=f"{path}:{n}") for t, n in expected]
+
+
+@pytest.mark.parametrize("name", ["a.md", "a.MD", "a.log", "a.rst", "a"])
+def test_other_plain_text_is_read_like_txt(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, "# A title\n\nIt ends in S-Bahn\n", name)
+    assert [e.text for e in read_examples(path, labelled=False)] == ["# A title", "", "It ends in S-Bahn"]
+
+
+@pytest.mark.parametrize("record", [{"label": ["x"]}, {"label": {"x": 1}}, {"data": {"text": "b"}}, {"spans": []}])
+def test_fields_that_other_formats_have_are_others_where_no_labels_are_needed(
+    tmp_path: Path, record: dict[str, Any]
+) -> None:
+    path = write(tmp_path, json.dumps({"text": "a", **record}) + "\n" + json.dumps({"text": "c"}))
+    assert [(e.text, e.extra) for e in read_examples(path, labelled=False)] == [("a", record), ("c", {})]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "labelled"),
+    [
+        ("a.jsonl", json.dumps(GOOD) + "\n", True),
+        ("a.json", json.dumps([GOOD]), True),
+        ("a.conll", "Ada B-person\nmet O\nBob O\n", True),
+        ("a.txt", "Ada met Bob\n", False),
+        ("a.csv", "text\nAda met Bob\n", False),
+        ("a", "Ada met Bob\n", False),
+    ],
+)
+def test_compressed_files_are_read_as_what_they_hold(tmp_path: Path, name: str, content: str, labelled: bool) -> None:
+    path = write(tmp_path, gzip.compress(content.encode()), f"{name}.gz")
+    (example,) = read_examples(path, labelled=labelled)
+    assert example.text == "Ada met Bob"
+    assert len(example.entities) == labelled
+    assert str(example.source).startswith(f"{path}")
+
+
+@pytest.mark.parametrize(
+    "content", [b"Ada\n", gzip.compress(b"Ada\n" * 9)[:-9], gzip.compress(b"Ada\n")[:12] + b"x" * 9]
+)
+def test_damaged_compressed_files_are_named(tmp_path: Path, content: bytes) -> None:
+    path = write(tmp_path, content, "a.txt.gz")
+    assert error_of(path, labelled=False).startswith(f"{path}: not a whole gzip file (")
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ","), ("a.tsv", "\t"), ("a.CSV", ",")])
+def test_tables_hold_a_text_a_row(tmp_path: Path, name: str, delimiter: str) -> None:
+    rows = [
+        ["id", "text", "note"],
+        ["1", '"Ada\nmet ""Bob"""', "x"],
+        [],
+        ["2", f'"a{delimiter}b\r\n"', ""],
+        ["3", "", "é"],
+    ]
+    path = write(tmp_path, "\ufeff" + "\r\n".join(map(delimiter.join, rows)), name)
+    examples = list(read_examples(path, labelled=False))
+    assert [(e.text, e.id, e.source) for e in examples] == [
+        ('Ada\nmet "Bob"', "1", f"{path}:2"),
+        (f"a{delimiter}b\r\n", "2", f"{path}:5"),
+        ("", "3", f"{path}:7"),
+    ]
+    assert [dict(e.extra) for e in examples] == [
+        {"id": "1", "note": "x"},
+        {"id": "2", "note": ""},
+        {"id": "3", "note": "é"},
+    ]
+
+
+def test_a_field_of_a_table_may_be_long(tmp_path: Path) -> None:
+    text = "a" * 1_000_000
+    assert [e.text for e in read_examples(write(tmp_path, f"text\n{text}", "a.csv"), labelled=False)] == [text]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"id,body\n1,a\n", ":1: no column is named text; the columns are id, body. Rename that of the texts."),
+        (b"text,id,id\na,1,2\n", ":1: two columns have one name (text, id, id); rename one."),
+        (b"id,text\n1,a\n2,b,c\n", ":3: 3 fields, but the header has 2; put fields that hold delimiters"),
+        (b'text\n"a\nb\n', ":2: not a row of fields (unexpected end of data); write double quotes"),
+        (b'text\na\n"b"c\n', ":3: not a row of fields ("),
+        (b"text\na\n\xe9\n", ":3: not UTF-8 ("),
+        (b"", ": the file holds no examples."),
+        (b"text\n", ": the file holds no examples."),
+    ],
+)
+def test_malformed_tables_are_named(tmp_path: Path, content: bytes, message: str) -> None:
+    path = write(tmp_path, content, "a.csv")
+    assert error_of(path, labelled=False).startswith(f"{path}{message}")
+
+
+def test_tables_are_no_labelled_data(tmp_path: Path) -> None:
+    path = write(tmp_path, "text\na\n", "a.csv")
+    assert error_of(path, format="csv").startswith(f"{path}: a table of texts has no entities;")
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_tabs_part_columns_where_there_are_tags(tmp_path: Path, labelled: bool) -> None:
+    path = write(tmp_path, "Ada\tB-person\nmet\tO\n", "a.tsv")
+    assert [e.text for e in read_examples(path, labelled=labelled)] == ["Ada met"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "count"),
+    [
+        ("a.txt", "a\n\nb", 3),
+        ("a.jsonl", '{"text": "a"}\n\n{"text": "b"}\n', 2),
+        ("a.json", '[\n{"text": "a"}\n]', None),
+        ("a.csv", 'text\n"a\nb"\n', None),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_examples_are_counted_where_they_are_lines(
+    tmp_path: Path, name: str, content: str, count: int | None, suffix: str
+) -> None:
+    path = write(tmp_path, gzip.compress(content.encode()) if suffix else content, name + suffix)
+    assert count_examples(path, input_format(path, labelled=False)) == count
 
 
 @pytest.mark.parametrize("labelled", [True, False])

@@ -195,6 +195,14 @@ SPERT = [
 CLUENER = {"text": "叶老桂认为:叶老桂", "label": {"name": {"叶老桂": [[0, 2], [6, 8]]}, "word": {"认为": [[3, 4]]}}}
 CLUENER_READ = [("叶老桂认为:叶老桂", [("叶老桂", "name"), ("叶老桂", "name"), ("认为", "word")])]
 ROWS = [[0, 12, "per"], [17, 20, "per"]]
+TAGGED = [{"id": "1", "tokens": ["Ada", "Lovelace", "met", "Bob"], "ner_tags": ["B-per", "I-per", "O", "B-per"]}]
+PRODIGY = {
+    "text": ADA[0],
+    "tokens": [{"text": "Ada", "start": 0, "end": 3, "id": 0, "ws": True}],
+    "spans": [{"start": s, "end": e, "label": label, "token_start": 0, "token_end": 1} for s, e, label in ROWS],
+    "_input_hash": 1,
+    "answer": "accept",
+}
 OBJECTS = [{"id": 1, "start_offset": s, "end_offset": e, "label": label} for s, e, label in ROWS]
 
 
@@ -229,7 +237,12 @@ TASK = task(
         pytest.param("doccano", {"text": ADA[0], "entities": OBJECTS, "relations": []}, [ADA], id="doccano-objects"),
         pytest.param("label-studio", [TASK], [ADA], id="label-studio"),
         pytest.param("label-studio", "[\n  " + json.dumps(TASK, indent=4) + "\n]\n", [ADA], id="pretty"),
+        pytest.param("ner-tags", TAGGED, [ADA], id="ner-tags"),
+        pytest.param("ner-tags", json.dumps({**TAGGED[0], "text": "Ada ..."}) + "\n", [ADA], id="ner-tags-and-text"),
+        pytest.param("prodigy", json.dumps(PRODIGY) + "\n", [ADA], id="prodigy"),
+        pytest.param("prodigy", {"text": ADA[0], "spans": PRODIGY["spans"]}, [ADA], id="prodigy-without-answer"),
         pytest.param("jsonl", [{"text": "a", "entities": []}], [("a", [])], id="jsonl-array"),
+        pytest.param("jsonl", [{"text": "a", "entities": [], "spans": []}], [("a", [])], id="jsonl-with-spans"),
         pytest.param("jsonl", '{"text": "a", "entities": []}\n' * 2, [("a", [])] * 2, id="no-entity-anywhere"),
     ],
 )
@@ -329,6 +342,67 @@ def test_label_studio_counts_what_is_no_span(
     assert read(path, report=DataReport()) == left
 
 
+def test_prodigy_counts_what_was_not_accepted(tmp_path: Path) -> None:
+    tasks = [PRODIGY, *({**PRODIGY, "answer": answer} for answer in ("reject", "ignore", None))]
+    path = write(tmp_path / "a.jsonl", "".join(json.dumps(task) + "\n" for task in tasks))
+    assert problems(path) == [
+        f"a.jsonl:{line}: the answer is {answer}; it is left out."
+        for line, answer in ((2, '"reject"'), (3, '"ignore"'), (4, "null"))
+    ]
+    assert read(path, report=DataReport()) == [ADA]
+
+
+def test_prodigy_tasks_that_were_accepted_may_have_no_spans(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", json.dumps(PRODIGY) + '\n{"text": "none", "answer": "accept"}\n')
+    assert read(path) == [ADA, ("none", [])]
+    path = write(tmp_path / "b.jsonl", {"text": "none"})
+    with pytest.raises(DataError, match=r'b\.jsonl:1: field "spans" is missing; it must be a list'):
+        read(path, format="prodigy")
+    path = write(tmp_path / "c.jsonl", {"text": "a", "spans": [{"start": 0, "end": 1}]})
+    with pytest.raises(DataError, match=r'c\.jsonl:1: field "spans\[0\]\.label" is missing'):
+        read(path)
+
+
+@pytest.mark.parametrize("tags", [["I-per", "I-per", "O", "I-per"], ["B-per", "L-per", "O", "U-per"]])
+def test_tagged_records_may_have_any_scheme(tmp_path: Path, tags: list[str]) -> None:
+    path = write(tmp_path / "a.jsonl", {**TAGGED[0], "ner_tags": tags})
+    assert read(path) == [ADA]
+    assert [(e.id, e.source) for e in read_examples(path)] == [("1", f"{path}:1")]
+
+
+def test_tagged_records_count_tags_against_the_scheme(tmp_path: Path) -> None:
+    records = [{"tokens": ["a", "b"], "ner_tags": ["B-x", "I-y"]}, {"tokens": ["c"], "ner_tags": ["B-x"]}]
+    path = write(tmp_path / "a.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+    assert problems(path) == ["a.jsonl:1: token 1: I-y continues no y entity; it is read as beginning one."]
+    assert read(path, report=DataReport()) == [("a b", [("a", "x"), ("b", "y")]), ("c", [("c", "x")])]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"ner_tags": [1, 2, 0, 1]},
+            "ner_tags[0] is 1, which has no name here; map numbers to their names with the features of the data set",
+        ),
+        ({"ner_tags": ["per", "O", "O", "O"]}, "ner_tags: 'per' is no tag; tags are O and B-label"),
+        ({"ner_tags": ["O", "O"]}, "4 tokens, but 2 tags; give every token one."),
+        ({"ner_tags": None}, "ner_tags must be a list, got null."),
+        ({"tokens": ["Ada", "", "met", "Bob"]}, "tokens[1] is ''; a token must be a string, and not empty."),
+        ({"id": [1]}, "id must be a string or an integer, got [1]."),
+    ],
+)
+def test_tagged_records_that_cannot_be_used(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    path = write(tmp_path / "a.jsonl", json.dumps(TAGGED[0]) + "\n" + json.dumps({**TAGGED[0], **changes}))
+    with pytest.raises(DataError) as caught:
+        list(read_examples(path, report=DataReport()))
+    assert str(caught.value).startswith(f"{path}:2: {message}")
+
+
+def test_tags_are_not_read_where_labels_are_not_needed(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", {**TAGGED[0], "ner_tags": [1, 2, 0, 1]})
+    assert read(path, labelled=False) == [(ADA[0], [])]
+
+
 def test_label_studio_offsets_may_be_utf16_units(tmp_path: Path) -> None:
     regions = [region(3, 5, "x", text="ab"), region(0, 2, "y", text="💩"), region(2, 4, "z", text="ab")]
     assert read(write(tmp_path / "a.json", [task("💩 ab", *regions)])) == [
@@ -375,17 +449,17 @@ def test_brat_counts_discontinuous_entities(tmp_path: Path) -> None:
     assert read(path, report=DataReport()) == [("left and right lung", [("right lung", "body")])]
 
 
-def test_report_keeps_the_first_problems_and_counts_all(tmp_path: Path) -> None:
+def test_report_keeps_all_problems_and_sums_up(tmp_path: Path) -> None:
     report = DataReport()
     list(read_examples(write(tmp_path / "a.conll", "a B-x\n\n" + "b I-x\n\n" * 250), report=report))
     assert (report.num_examples, report.num_entities, report.num_problems, len(report.problems)) == (
         251,
         251,
         250,
-        100,
+        250,
     )
     lines = report.summary().splitlines()
-    assert lines[0] == "251 examples, 251 entities, 250 problems."
+    assert lines[0] == "examples: 251, entities: 251, problems: 250."
     assert lines[1] == f"  {tmp_path}/a.conll:3: I-x continues no x entity; it is read as beginning one."
     assert (len(lines), lines[-1]) == (7, "  ... and 245 more")
 
@@ -602,7 +676,7 @@ def test_label_studio_json_min(tmp_path: Path) -> None:
 
 def test_reason_is_told_where_nothing_is_left(tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", [{"data": {"text": "a"}, "annotations": []}])
-    report = DataReport(num_problems=1, problems=["of another file"])
+    report = DataReport(problems=["of another file"])
     with pytest.raises(DataError) as caught:
         list(read_examples(path, report=report))
     assert str(caught.value) == (

@@ -244,6 +244,34 @@ def test_file_stays_what_it_was_if_writing_fails(tmp_path: Path) -> None:
     assert (tmp_path / "a.conll").read_text() == "old"
 
 
+@pytest.mark.parametrize("format", WRITERS)
+def test_output_of_another_writer_is_left_to_it(tmp_path: Path, format: str) -> None:
+    path = tmp_path / "out"
+
+    def examples() -> Iterator[Example]:
+        yield ADA
+        with pytest.raises((DataError, BlockingIOError)):
+            write_examples([Example("other")], path, format)
+        yield ADA
+
+    write_examples(examples(), path, format)
+    assert [shown.name for shown in tmp_path.iterdir()] == ["out"]
+    assert len(read(path, format=format)) == 2
+
+
+def test_nothing_is_left_where_the_output_cannot_take_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    for format in WRITERS:
+        with pytest.raises(OSError, match="busy"):
+            write_examples([replace(ADA, id="a/b")], tmp_path / "out", format)
+        assert not list(tmp_path.iterdir())
+
+
 def test_file_may_be_converted_into_itself(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     write_examples([ADA] * 100, path)

@@ -17,7 +17,9 @@ from transformers import (
     DistilBertConfig,
     ElectraConfig,
     ErnieConfig,
+    FunnelConfig,
     LongformerConfig,
+    MambaConfig,
     ModernBertConfig,
     MPNetConfig,
     PreTrainedConfig,
@@ -143,6 +145,21 @@ def test_from_a_plain_encoder_to_a_pipeline(
     seen = logits > torch.finfo(logits.dtype).min
     difference, spread = (output.logits - logits)[seen].abs().mean(), logits[seen].std()
     assert difference < 0.1 * spread
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        MambaConfig(vocab_size=60, hidden_size=16, num_hidden_layers=1, state_size=4),
+        FunnelConfig(vocab_size=60, d_model=16, n_head=2, d_head=8, d_inner=24, block_sizes=[1, 1]),
+    ],
+)
+def test_encoders_of_other_kinds_score_spans_too(config: PreTrainedConfig, tmp_path: Path) -> None:
+    """One without attention, and one of which Transformers has two classes."""
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    model = EncoderForEfficientGlobalPointer.from_encoder_pretrained(tmp_path, labels=LABELS)
+    assert model(IDS).logits.shape == (2, len(LABELS), 12, 12)
+    assert model(IDS, labels=torch.tensor([[[0, 1, 2]], [[1, 0, 3]]])).loss.isfinite()
 
 
 def test_as_many_tokens_as_there_are_positions(encoder: tuple[str, Path]) -> None:

@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -16,11 +18,27 @@ from .tune_thresholds import tune_thresholds
 
 
 app = typer.Typer(
-    help="Train, evaluate and use GlobalPointer named-entity recognition.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"hf-globalpointer {version('hf-globalpointer')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Train, evaluate and use GlobalPointer named-entity recognition."""
+
+
 for command in (train, tune_thresholds, evaluate, predict, convert):
     app.command()(command)
 app.add_typer(data)
@@ -30,6 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; what the user can mend ends in one sentence on standard error and exit code 1."""
     try:
         app(arguments)
-    except (DataError, InputError, OSError) as error:
+    except (DataError, InputError, OSError, FloatingPointError) as error:
         print(f"hf-globalpointer: {error}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -6,24 +6,27 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from rich.text import Text
-from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 
 from ..data import DataError, Example
+from ..evaluation_report import shown_ratios
 from ..metrics import SpanCounts, SpanMetrics, score_predictions
-from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 from ..modeling.span_decoding import PredictedEntity
 from ..partial import whole_path
-from ..registration import MODELS, TASK
+from .progress import RecognitionBar
 
 
-messages = Console(stderr=True)
+# Of what takes seconds to import, a command imports what it needs when it needs it.
+if TYPE_CHECKING:
+    from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
+
+# A label or a path may look like an emoji's name.
+messages = Console(stderr=True, emoji=False)
 
 
 class Overlap(StrEnum):
@@ -93,12 +96,18 @@ def loading(what: str, name: str) -> Iterator[None]:
         raise InputError(f"cannot load the {what} {name}: {reason[:400]}") from error
 
 
-def load_pipeline(name: str) -> GlobalPointerNerPipeline:
+def load_pipeline(name: str) -> "GlobalPointerNerPipeline":
     """The pipeline of a checkpoint folder or Hub id.
 
     Raises:
         InputError: If there is none, or it is not a GlobalPointer checkpoint.
     """
+    from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
+
+    from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
+    from ..registration import MODELS, TASK, register
+
+    register()
     with loading("model", name):
         config = AutoConfig.from_pretrained(name)
         if type(config) not in MODELS:
@@ -120,15 +129,16 @@ def check_labels(examples: Iterable[Example], known: Iterable[str], whose: str) 
 
 
 def recognise(
-    pipe: GlobalPointerNerPipeline,
+    pipe: "GlobalPointerNerPipeline",
     examples: Iterable[Example],
     batch_size: int,
     total: int | None = None,
+    show_bar: bool = True,
     **options: Any,
 ) -> Generator[tuple[Example, list[PredictedEntity]]]:
     """Yield each example with its predicted entities, in order, as they come, under a progress bar.
 
-    `options` are those of the pipeline's call.
+    `total` is the number of examples, if it is known, and `options` are those of the pipeline's call.
     """
     waiting: deque[Example] = deque()
 
@@ -138,8 +148,11 @@ def recognise(
             yield example.text
 
     results = pipe(texts(), batch_size=batch_size, **options)
-    for entities in track(results, "Recognising", total=total, console=messages):
-        yield waiting.popleft(), entities
+    bar = RecognitionBar(messages, total, show_bar)
+    with bar.following(pipe.model.base_model, waiting):
+        for entities in results:
+            bar.advance()
+            yield waiting.popleft(), entities
 
 
 def parse_thresholds(given: Iterable[str]) -> dict[str, float]:
@@ -166,7 +179,7 @@ def thresholds_of(labels: Iterable[str], thresholds: dict[str, float]) -> dict[s
     return others | {label: number for label, number in thresholds.items() if label}
 
 
-def check_options(pipe: GlobalPointerNerPipeline, options: dict[str, Any]) -> None:
+def check_options(pipe: "GlobalPointerNerPipeline", options: dict[str, Any]) -> None:
     """Raise an `InputError` where the pipeline refuses options of its call."""
     try:
         pipe("", **options)
@@ -174,7 +187,7 @@ def check_options(pipe: GlobalPointerNerPipeline, options: dict[str, Any]) -> No
         raise InputError(str(error)) from error
 
 
-def evaluate_examples(pipe: GlobalPointerNerPipeline, examples: list[Example], batch_size: int) -> SpanMetrics:
+def evaluate_examples(pipe: "GlobalPointerNerPipeline", examples: list[Example], batch_size: int) -> SpanMetrics:
     """Strict metrics of a pipeline on labelled texts, in characters: what tokens cannot express counts as missed."""
     predictions = [entities for _, entities in recognise(pipe, examples, batch_size, total=len(examples))]
     return score_predictions(examples, predictions, labels=pipe.model.config.label2id)
@@ -188,16 +201,17 @@ def metrics_table(metrics: SpanMetrics, title: str) -> Table:
         table.add_column(name, justify="right")
 
     def add(name: str, counts: SpanCounts, last: bool) -> None:
-        ratios = (f"{value:.4f}" for value in counts.to_dict().values())
         numbers = map(str, (counts.gold, counts.predicted, counts.correct))
         # As `Text`, so that brackets in a label are no markup.
-        table.add_row(Text(name), *ratios, *numbers, end_section=last)
+        table.add_row(Text(name), *shown_ratios(counts), *numbers, end_section=last)
 
     types = list(metrics.per_type.items())
     for index, (label, counts) in enumerate(types, start=1):
         add(label, counts, last=index == len(types))
     add("micro", metrics.micro, last=False)
-    table.add_row("macro", *(f"{value:.4f}" for value in metrics.macro.values()))
+    counts = metrics.micro
+    macro = [f"{value:.4f}" if counts.gold or counts.predicted else "-" for value in metrics.macro.values()]
+    table.add_row("macro", *macro)
     return table
 
 

@@ -4,12 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from transformers import AutoTokenizer
 
-from ..checkpoints import check_output_folder
-from ..convert import LAYOUTS, ConversionError, convert_checkpoint
 from ..data.readers.lines import numbered_lines
-from ..modeling.configuration_global_pointer import BertEfficientGlobalPointerConfig, BertGlobalPointerConfig
+from ..layouts import LAYOUTS
 from .common import InputError, loading, messages
 
 
@@ -44,6 +41,14 @@ def convert(
     names = _read_labels(labels, labels_file)
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"--layout must be one of {', '.join(LAYOUTS)}, got {layout}.")
+
+    # These take seconds to import.
+    from transformers import AutoTokenizer
+
+    from ..checkpoints import check_output_folder
+    from ..convert import ConversionError, convert_checkpoint
+    from ..modeling.configuration_global_pointer import BertEfficientGlobalPointerConfig, BertGlobalPointerConfig
+
     with loading("encoder", encoder):
         AutoTokenizer.from_pretrained(encoder)
         for config_class in (BertGlobalPointerConfig, BertEfficientGlobalPointerConfig):

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import track
+from rich.progress import Progress
 
 from ..data import DataReport, read_examples, write_examples
 from ..data.readers import FORMATS, input_format
 from ..data.writers import WRITERS, output_format
-from .common import messages
+from .common import messages, say
 from .data_check import check
+from .inputs import readable_file
 
 
 data = typer.Typer(name="data", help="Work on labelled texts.", no_args_is_help=True)
@@ -19,7 +20,12 @@ data.command()(check)
 
 @data.command()
 def convert(
-    input: Annotated[Path, typer.Argument(help="Labelled texts: a file, or a folder of brat's.")],
+    input: Annotated[
+        Path,
+        typer.Argument(
+            help="Labelled texts: a file, or a folder of brat's; - is standard input.", callback=readable_file
+        ),
+    ],
     output: Annotated[
         Path, typer.Argument(help="File to write, or folder for brat. OUTPUT.partial until it is whole.")
     ],
@@ -35,7 +41,7 @@ def convert(
     source = input_format(input, source)
     report = DataReport()
     examples = read_examples(input, source, report=report)
-    write_examples(track(examples, f"From {source} to {target}", console=messages), output, target, report=report)
-    messages.print(
-        f"{input} ({source}) to {output} ({target}): {report.summary()}", markup=False, highlight=False, soft_wrap=True
-    )
+    with Progress(console=messages) as progress:
+        followed = progress.track(examples, description=f"From {source} to {target}")
+        write_examples(followed, output, target, report=report)
+    say(f"{input} ({source}) to {output} ({target}): {report.summary()}")

@@ -1,34 +1,46 @@
 """`hf-globalpointer data check`."""
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Mapping
 from importlib.util import find_spec
 from os import W_OK, access
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from ..data import DataError, DataReport, read_examples
-from ..data.check import Kind, SplitCheck, check_splits, quantile
-from .common import InputError, loading, messages
+from ..data.check import QUANTILES, Kind, SplitCheck, check_splits, quantile
+from .common import InputError, loading, messages, say
+from .inputs import readable_files
 
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _PLOT_FORMATS = (".png", ".svg", ".pdf")
-# Findings of a kind that are shown.
+# Findings of a kind that are shown, unless all are.
 _SHOWN = 3
+# Columns of a table that a label takes.
+_LABEL_WIDTH = 40
 
 
 def check(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Labelled texts, a file (or a folder of brat's) a split.")
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="Labelled texts, a file (or a folder of brat's, or - for standard input) a split; the training data "
+            "first.",
+            callback=readable_files,
+        ),
     ],
     tokenizer: Annotated[
         str | None, typer.Option(help="Tokenizer to count and align tokens with: checkpoint folder or Hub id.")
@@ -36,6 +48,17 @@ def check(
     plot: Annotated[
         Path | None, typer.Option(help="Draw the lengths: a .png, .svg or .pdf file. Needs matplotlib.")
     ] = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", help=f"Show all findings, not only the first {_SHOWN} of each kind.")
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print a JSON object in place of the tables: in splits, for each file, the counts of the tables, and "
+            "as findings all that was found, with kind, is_problem, count and messages.",
+        ),
+    ] = False,
 ) -> None:
     """Count what labelled data hold, and look for mistakes in them.
 
@@ -43,24 +66,25 @@ def check(
     some are no mistakes, do not count.
     """
     try:
-        checks, reports = _run(files, tokenizer, plot)
-        console = Console()
-        for table in (_splits_table(checks), _labels_table(checks), _lengths_table(checks)):
-            console.print(table)
-        _print_findings(console, checks, reports)
+        checks = _run(files, tokenizer, plot)
+        if as_json:
+            print(json.dumps({"splits": {name: each.to_dict() for name, each in checks.items()}}, indent=2))
+        else:
+            # Without emoji, or ":100:" in the place of a finding becomes a picture.
+            console = Console(emoji=False)
+            for table in (_splits_table(checks), _labels_table(checks), _lengths_table(checks)):
+                console.print(table)
+            _print_findings(console, checks, None if show_all else _SHOWN)
         if plot:
             plot_lengths(checks, plot)
-            messages.print(f"The lengths are drawn in {plot}.", markup=False, highlight=False, soft_wrap=True)
+            say(f"The lengths are drawn in {plot}.")
     except (DataError, InputError, OSError) as error:
         print(f"hf-globalpointer: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
-    problems = sum(each.num_problems for each in checks.values()) + sum(each.num_problems for each in reports.values())
-    raise typer.Exit(1 if problems else 0)
+    raise typer.Exit(1 if any(each.num_problems for each in checks.values()) else 0)
 
 
-def _run(
-    files: list[Path], tokenizer: str | None, plot: Path | None
-) -> tuple[dict[str, SplitCheck], dict[str, DataReport]]:
+def _run(files: list[Path], tokenizer: str | None, plot: Path | None) -> dict[str, SplitCheck]:
     """Check all files; what cannot be used is said before the slow work."""
     if plot is not None:
         _check_plot(plot)
@@ -73,11 +97,16 @@ def _run(
             raise DataError(f"{path}: no such file; check the path.")
     fast = _load_tokenizer(tokenizer) if tokenizer else None
     reports = {name: DataReport() for name in paths}
-    splits = {
-        name: track(read_examples(path, report=reports[name]), f"Checking {name}", console=messages)
-        for name, path in paths.items()
-    }
-    return check_splits(splits, fast), reports
+    with Progress(console=messages) as progress:
+        splits = {
+            name: progress.track(read_examples(path, report=reports[name]), description=f"Checking {name}")
+            for name, path in paths.items()
+        }
+        checks = check_splits(splits, fast)
+    for name, report in reports.items():
+        if report.problems:
+            checks[name].findings[Kind.NOT_EXACT] = report.problems
+    return checks
 
 
 def _check_plot(path: Path) -> None:
@@ -89,7 +118,9 @@ def _check_plot(path: Path) -> None:
         raise InputError(f"cannot write {path}; name a file in a folder that exists and can be written to.")
 
 
-def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+def _load_tokenizer(name: str) -> "PreTrainedTokenizerBase":
+    from transformers import AutoTokenizer
+
     with loading("tokenizer", name):
         tokenizer = AutoTokenizer.from_pretrained(name)
         if not tokenizer.is_fast:
@@ -125,46 +156,47 @@ def _labels_table(checks: Mapping[str, SplitCheck]) -> Table:
         table.add_column(Text(name), justify="right")
     totals = sum((each.entities for each in checks.values()), Counter[str]())
     for label, _ in sorted(totals.items(), key=lambda item: (-item[1], item[0])):
-        table.add_row(Text(label), *(str(each.entities[label]) for each in checks.values()))
+        table.add_row(_shortened(label), *(str(each.entities[label]) for each in checks.values()))
     return table
 
 
-def _lengths(each: SplitCheck) -> dict[str, Counter[int]]:
-    """What has lengths, those in tokens only where there was a tokenizer."""
-    lengths = {"texts, characters": each.text_characters, "entities, characters": each.entity_characters}
-    if each.text_tokens:
-        lengths |= {"texts, tokens": each.text_tokens, "entities, tokens": each.entity_tokens}
-    return lengths
+def _shortened(label: str) -> Text:
+    """The label as it is, or its beginning where it would leave a table no room."""
+    text = Text(label)
+    text.truncate(_LABEL_WIDTH, overflow="ellipsis")
+    return text
+
+
+def _title(lengths: str) -> str:
+    return lengths.replace("_", " ")
 
 
 def _lengths_table(checks: Mapping[str, SplitCheck]) -> Table:
-    table = _table("Lengths", "split", "median", "95 %", "longest")
+    table = _table("Lengths", "split", *QUANTILES)
     for name, each in checks.items():
-        for what, counts in _lengths(each).items():
-            table.add_row(Text(f"{name}: {what}"), *(str(quantile(counts, share)) for share in (0.5, 0.95, 1.0)))
+        for what, counts in each.lengths.items():
+            row = (str(quantile(counts, share)) for share in QUANTILES.values())
+            table.add_row(Text(f"{name}: {_title(what)}"), *row)
     return table
 
 
-def _print_findings(console: Console, checks: Mapping[str, SplitCheck], reports: Mapping[str, DataReport]) -> None:
-    """Problems first, then hints, each with the first few of its kind."""
+def _print_findings(console: Console, checks: Mapping[str, SplitCheck], limit: int | None) -> None:
+    """Problems first, then hints, up to `limit` of each kind and split."""
     for is_problem, title in ((True, "Problems"), (False, "Hints (some are no mistakes)")):
         found = {
-            f"{kind.words}, {name}": (each.findings[kind].count, each.findings[kind].messages)
+            f"{kind.words}, {name}": each.findings[kind]
             for kind in Kind
             for name, each in checks.items()
             if kind.is_problem == is_problem and kind in each.findings
         }
-        if is_problem:
-            found |= {
-                f"not read exactly, {name}": (report.num_problems, report.problems)
-                for name, report in reports.items()
-                if report.num_problems
-            }
         console.print(f"{title}: {'none' if not found else ''}", highlight=False)
-        for what, (count, some) in found.items():
-            console.print(f"  {count} {what}", markup=False, highlight=False, soft_wrap=True)
-            for message in some[:_SHOWN]:
-                console.print(f"    {message}", markup=False, highlight=False, soft_wrap=True)
+        for what, findings in found.items():
+            shown = findings[:limit]
+            lines = [f"  {what}: {len(findings)}", *(f"    {finding}" for finding in shown)]
+            if len(shown) < len(findings):
+                lines.append(f"    ... and {len(findings) - len(shown)} more, which --all shows")
+            for line in lines:
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def plot_lengths(checks: Mapping[str, SplitCheck], path: Path) -> None:
@@ -176,12 +208,12 @@ def plot_lengths(checks: Mapping[str, SplitCheck], path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    lengths = {name: _lengths(each) for name, each in checks.items()}
+    lengths = {name: each.lengths for name, each in checks.items()}
     panels = list(next(iter(lengths.values())))
     figure = Figure(figsize=(4 * len(panels), 3.2), layout="constrained")
     for place, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(1, len(panels), place)
-        axes.set_title(panel)
+        axes.set_title(_title(panel))
         axes.set_xlabel("length")
         axes.set_ylabel("share")
         known = {name: counters[panel] for name, counters in lengths.items() if counters[panel]}

@@ -1,7 +1,7 @@
 """`hf-globalpointer evaluate`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,8 +11,7 @@ from rich.text import Text
 from ..data import Example, read_examples
 from ..document_counts import count_by_label
 from ..evaluation import Evaluation
-from ..evaluation_report import Comparison, EvaluationReport
-from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
+from ..evaluation_report import Comparison, EvaluationReport, shown_ratios
 from ..significance import compare_models
 from .common import (
     InputError,
@@ -28,11 +27,16 @@ from .common import (
     recognise,
     thresholds_of,
 )
+from .inputs import readable_file
+
+
+if TYPE_CHECKING:
+    from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 
 
 def evaluate(
     model: Annotated[str, typer.Option(help="Checkpoint folder or Hub id.")],
-    data: Annotated[Path, typer.Option(help="Labelled texts.")],
+    data: Annotated[Path, typer.Option(help="Labelled texts; - is standard input.", callback=readable_file)],
     report: Annotated[
         Path | None, typer.Option(help="Folder for report.md, report.json and report.html, with errors in context.")
     ] = None,
@@ -70,7 +74,7 @@ def evaluate(
         messages.print(f"The report is in {report}.", markup=False, highlight=False)
 
 
-def _load(name: str, examples: list[Example]) -> GlobalPointerNerPipeline:
+def _load(name: str, examples: list[Example]) -> "GlobalPointerNerPipeline":
     pipe = load_pipeline(name)
     check_labels(examples, pipe.model.config.label2id, "the model's labels")
     return pipe
@@ -85,7 +89,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _evaluate(
-    pipe: GlobalPointerNerPipeline,
+    pipe: "GlobalPointerNerPipeline",
     examples: list[Example],
     labels: list[str],
     batch_size: int,
@@ -116,8 +120,9 @@ def _groups_table(evaluation: Evaluation) -> Table:
         table.add_column(name, justify="right")
     for title, groups in sections.items():
         for name, counts in groups.items():
-            ratios = (f"{value:.4f}" for value in counts.to_dict().values())
-            table.add_row(title.format(name), *ratios, *map(str, (counts.gold, counts.predicted, counts.correct)))
+            table.add_row(
+                title.format(name), *shown_ratios(counts), *map(str, (counts.gold, counts.predicted, counts.correct))
+            )
         table.add_section()
     return table
 

@@ -7,13 +7,12 @@ from contextlib import closing, nullcontext
 from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
-import torch
 import typer
 
 from ..data import Example, read_examples
-from ..modeling.pipeline_global_pointer_ner import BATCHES_AT_ONCE, GlobalPointerNerPipeline, read_ahead
+from ..data.readers import count_examples, input_format
 from ..modeling.span_decoding import CharSpan, PredictedEntity, entities_of
 from ..visualization import HtmlFragment, render, stream_page
 from .common import (
@@ -29,14 +28,25 @@ from .common import (
     thresholds_of,
     whole_file,
 )
+from .inputs import readable_file
 from .resuming import ResumableFile, Written, interruptible
+from .summary import Summary
+
+
+if TYPE_CHECKING:
+    from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 
 
 def predict(
     model: Annotated[str, typer.Option(help="Checkpoint folder or Hub id.")],
     texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to recognise.")] = None,
     input: Annotated[
-        Path | None, typer.Option(help="Texts to recognise: JSON Lines (.jsonl), or one text a line (.txt).")
+        Path | None,
+        typer.Option(
+            help="Texts to recognise: JSON Lines (.jsonl), a table with a column text (.csv, .tsv), or one text a "
+            "line (.txt and others), any of them compressed (.gz) too; - is standard input.",
+            callback=readable_file,
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -89,21 +99,25 @@ def predict(
         "stride": stride,
         "word_aligned": word_aligned,
     }
+    summary = Summary([path for path in (output, html) if path])
     file = ResumableFile(output) if output else None
-    how = "; the same command with --resume goes on from here" if input and output else ""
-    with interruptible(f"hf-globalpointer: interrupted{how}."):
-        written = Written()
+    how = "; the same command with --resume goes on from here"
+    with interruptible(lambda: how if input and file and file.is_begun else ""):
         is_resumed = file is not None and file.is_begun
-        if file and is_resumed:
-            if not (input and resume):
-                go_on = "go on from there with --resume, or " if input else ""
-                raise InputError(f"{file.partial} holds what an interrupted run left; {go_on}remove it to start anew.")
-            records = (_record(example, []) for example in read_examples(input, labelled=False))
-            groups = read_ahead(records, batch_size * BATCHES_AT_ONCE, lambda record: len(record["text"]))
-            written = file.check(groups, input)
-        elif resume and output and output.is_file():
+        if file and is_resumed and not (input and resume):
+            go_on = "go on from there with --resume, or " if input else ""
+            raise InputError(f"{file.partial} holds what an interrupted run left; {go_on}remove it to start anew.")
+        if resume and not is_resumed and output and output.is_file():
             say(f"{output} is whole; to write it anew, leave out --resume.")
             return
+
+        # What is wrong with the input is said before the model is loaded.
+        format = input_format(input, labelled=False) if input else ""
+        total = count_examples(input, format) if input else len(texts or [])
+        written = file.check(_groups(input, format, batch_size), input) if file and is_resumed and input else Written()
+        given = read_examples(input, format, labelled=False) if input else map(Example, texts or [])
+        examples = islice(given, written.settled, None)
+        first = list(islice(examples, 1))
 
         pipe = load_pipeline(model)
         settings = {"model": _digest(pipe), "threshold": thresholds, **options}
@@ -114,19 +128,33 @@ def predict(
         options["threshold"] = thresholds_of(labels, thresholds)
         check_options(pipe, options)
 
-        examples = read_examples(input, labelled=False) if input else map(Example, texts or [])
-        found = recognise(pipe, islice(examples, written.lines, None), batch_size, **options)
+        left = None if total is None else total - written.settled
+        # Lines on a terminal and a bar would run into each other.
+        show_bar = file is not None or not sys.stdout.isatty()
+        found = recognise(pipe, chain(first, examples), batch_size, left, show_bar, **options)
         with closing(found), file.open(written.size, settings) if file else nullcontext(sys.stdout) as lines:
-            new = _write((_record(*result) for result in found), lines)
+            old = map(json.loads, islice(file.lines(), written.lines)) if file else ()
+            new = (_record(*result) for result in islice(found, written.lines - written.settled, None))
+            records = summary.counting(chain(old, _write(new, lines)))
             if html:
-                old = map(json.loads, islice(file.lines(), written.lines)) if file else ()
-                _write_page(html, chain(old, new), labels, f"Entities of {input.name}" if input else "Entities")
-            for _ in new:
+                _write_page(html, records, labels, f"Entities of {input.name}" if input else "Entities")
+            for _ in records:
                 pass
+        say(str(summary))
 
 
-def _digest(pipe: GlobalPointerNerPipeline) -> str:
+def _groups(input: Path, format: str, batch_size: int) -> Iterator[list[dict[str, Any]]]:
+    """The records of a file, still without entities, in lists of those that are recognised together."""
+    from ..modeling.pipeline_global_pointer_ner import BATCHES_AT_ONCE, read_ahead
+
+    records = (_record(example, []) for example in read_examples(input, format, labelled=False))
+    return read_ahead(records, batch_size * BATCHES_AT_ONCE, lambda record: len(record["text"]))
+
+
+def _digest(pipe: "GlobalPointerNerPipeline") -> str:
     """What tells a model from another in the same place, or from itself with other thresholds."""
+    import torch
+
     digest = blake2b(pipe.model.config.to_json_string().encode(), digest_size=16)
     digest.update(pipe.tokenizer.backend_tokenizer.to_str().encode())
     for weights in pipe.model.state_dict().values():
@@ -163,9 +191,10 @@ def _json_line(record: dict[str, Any], encoding: str) -> str:
 
 
 def _record(example: Example, entities: Iterable[PredictedEntity]) -> dict[str, Any]:
-    """The package's own data format, with a score for each entity."""
+    """The package's own data format, with the fields that were given and a score for each entity."""
     found = [
         {"start": e["start"], "end": e["end"], "label": e["entity_group"], "score": round(e["score"], 6)}
         for e in entities
     ]
-    return ({"id": example.id} if example.id is not None else {}) | {"text": example.text, "entities": found}
+    given = example.extra or ({} if example.id is None else {"id": example.id})
+    return {**given, "text": example.text, "entities": found}

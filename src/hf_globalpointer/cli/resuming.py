@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,17 @@ from .common import InputError, say, whole_file
 
 
 class Written(NamedTuple):
-    """How many lines, and their size in bytes."""
+    """What an interrupted run left.
+
+    Args:
+        lines (`int`): Its whole lines.
+        size (`int`): Their bytes.
+        settled (`int`): Those of the lines whose texts need not be recognised again.
+    """
 
     lines: int = 0
     size: int = 0
+    settled: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,8 @@ class ResumableFile:
 
     @property
     def is_begun(self) -> bool:
-        """Whether an interrupted run left lines."""
-        return self.partial.is_file() and self.partial.stat().st_size > 0
+        """Whether an interrupted run left whole lines."""
+        return self.partial.is_file() and any(self.lines())
 
     def lines(self) -> Iterator[bytes]:
         """Yield the lines that an interrupted run left, but for a last one that was cut short."""
@@ -55,22 +62,21 @@ class ResumableFile:
             input (`Path`): Where they come from, for messages.
 
         Returns:
-            `Written`: The lines of whole groups. A text's scores depend, in their last digits, on what was in a batch
-            with it, so that a group that is not whole must be recognised again.
+            `Written`: All whole lines; those of whole groups are settled. A text's scores depend, in their last
+            digits, on what is in a batch with it, so that the lines that a group lacks come out right only if all of
+            it is recognised.
 
         Raises:
             InputError: If it had another input.
         """
-        whole, size = Written(), 0
+        written = Written()
         expected = ((record, record is group[-1]) for group in groups for record in group)
         for lines, line in enumerate(self.lines(), start=1):
             record, ends_group = next(expected, (None, False))
-            if not _is_line_of(record, line):
+            if record is None or not _is_line_of(record, line):
                 raise InputError(f"{self.partial}:{lines} is not of the text that {input} has there; {self._remedy}")
-            size += len(line)
-            if ends_group:
-                whole = Written(lines, size)
-        return whole
+            written = Written(lines, written.size + len(line), lines if ends_group else written.settled)
+        return written
 
     def check_settings(self, settings: dict[str, Any]) -> None:
         """Compare the settings of an interrupted run to those of this one.
@@ -94,12 +100,22 @@ class ResumableFile:
 
     @contextmanager
     def open(self, keep: int, settings: dict[str, Any]) -> Iterator[TextIO]:
-        """Write it as [`whole_file`] does, with settings as of [`check_settings`] beside it."""
+        """Write it as [`whole_file`] does, with settings as of [`check_settings`] beside it.
+
+        Where it ends before the first line is whole, nothing is left.
+        """
         with whole_file(self.path, keep) as file:
             if self.partial.is_file() and not keep:
                 with whole_path(self._settings_path) as place:
                     place.write_text(json.dumps(settings) + "\n", encoding="utf-8")
-            yield file
+            try:
+                yield file
+            except BaseException:
+                file.close()
+                if not self.is_begun:
+                    self.partial.unlink(missing_ok=True)
+                    self._settings_path.unlink(missing_ok=True)
+                raise
         self._settings_path.unlink(missing_ok=True)
 
     @property
@@ -111,17 +127,23 @@ class ResumableFile:
         return self.partial.with_name(f"{self.partial.name}.settings")
 
 
-def _is_line_of(record: dict[str, Any] | None, line: bytes) -> bool:
+def _is_line_of(record: dict[str, Any], line: bytes) -> bool:
     try:
         written = json.loads(line)
     except ValueError:
         return False
-    return isinstance(written, dict) and {**written, "entities": []} == record
+    # As JSON, in which a NaN is like another.
+    return isinstance(written, dict) and json.dumps({**written, "entities": []}) == json.dumps(record)
 
 
 @contextmanager
-def interruptible(message: str) -> Iterator[None]:
-    """End with a message when interrupted, or told to terminate, with files closed."""
+def interruptible(go_on: Callable[[], str]) -> Iterator[None]:
+    """End with a message when interrupted, or told to terminate, with files closed.
+
+    Args:
+        go_on (`Callable`): What the message says of how to go on, as `"; do this"`, or "" if there is nothing to go on
+            with; asked when interrupted.
+    """
 
     def terminate(number: int, frame: FrameType | None) -> NoReturn:
         raise SystemExit(128 + number)
@@ -130,7 +152,7 @@ def interruptible(message: str) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        say(message)
+        say(f"hf-globalpointer: interrupted{go_on()}.")
         raise
     finally:
         signal.signal(signal.SIGTERM, previous)

@@ -3,45 +3,16 @@
 import json
 import math
 import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
-import transformers
 import typer
 from rich.console import Console
-from transformers import AutoConfig, AutoTokenizer, EarlyStoppingCallback, PreTrainedModel, Trainer, TrainingArguments
 
-from ..checkpoints import (
-    RUN_SETTINGS_NAME,
-    begin_run,
-    check_output_folder,
-    checkpoint_bytes,
-    data_digest,
-    last_whole_checkpoint,
-)
-from ..data import (
-    DataCollatorForGlobalPointer,
-    DataError,
-    Example,
-    ExampleDataset,
-    find_span_rules,
-    read_examples,
-)
-from ..metrics import ComputeSpanMetrics, SpanMetrics
-from ..model_card import GlobalPointerModelCard, ModelCardCallback
-from ..modeling.modeling_global_pointer import (
-    BertForEfficientGlobalPointer,
-    BertForGlobalPointer,
-    EncoderForEfficientGlobalPointer,
-    EncoderForGlobalPointer,
-)
-from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
-from ..modeling.token_windows import window_size
-from ..optimization import default_encoder_lr, default_epochs, parameter_groups
-from ..registration import TASK
-from ..trainer import EpochCallback
+from ..data import DataError, Example, read_examples
 from .common import (
     OVERLAP_HELP,
     InputError,
@@ -54,6 +25,29 @@ from .common import (
     say,
     whole_file,
 )
+from .inputs import readable_file
+from .resuming import interruptible
+
+
+# These take seconds to import, and help and mistyped options do without them.
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, Trainer
+
+    from ..metrics import SpanMetrics
+
+
+# Evaluate and save every epoch, and end with the best one.
+TRAINING_ARGUMENTS: dict[str, Any] = {
+    "train_sampling_strategy": "group_by_length",
+    "warmup_steps": 0.1,
+    "eval_strategy": "epoch",
+    "save_strategy": "epoch",
+    "save_total_limit": 1,
+    "load_best_model_at_end": True,
+    "metric_for_best_model": "f1",
+    "logging_strategy": "epoch",
+    "restore_callback_states_from_checkpoint": True,
+}
 
 
 class Head(StrEnum):
@@ -63,16 +57,12 @@ class Head(StrEnum):
     full = "full"
 
 
-BERT_MODELS = {Head.efficient: BertForEfficientGlobalPointer, Head.full: BertForGlobalPointer}
-ENCODER_MODELS = {Head.efficient: EncoderForEfficientGlobalPointer, Head.full: EncoderForGlobalPointer}
-
-
 def train(
     encoder: Annotated[str, typer.Option(help="Pretrained encoder, of any kind: folder or Hub id.")],
-    train: Annotated[Path, typer.Option(help="Training examples.")],
-    dev: Annotated[Path, typer.Option(help="Examples to choose the best epoch by.")],
+    train: Annotated[Path, typer.Option(help="Training examples.", callback=readable_file)],
+    dev: Annotated[Path, typer.Option(help="Examples to choose the best epoch by.", callback=readable_file)],
     output: Annotated[Path, typer.Option(help="Folder for the checkpoint; must not exist, or be empty.")],
-    test: Annotated[Path | None, typer.Option(help="Examples for a final test.")] = None,
+    test: Annotated[Path | None, typer.Option(help="Examples for a final test.", callback=readable_file)] = None,
     model: Annotated[Head, typer.Option(help="Efficient GlobalPointer, or full GlobalPointer.")] = Head.efficient,
     epochs: Annotated[
         int | None,
@@ -117,6 +107,15 @@ def train(
     word_aligned: Annotated[
         bool, typer.Option("--word-aligned", help="Learn and predict only entities that begin and end where words do.")
     ] = False,
+    gradient_accumulation: Annotated[
+        int, typer.Option(min=1, help="Batches of a step: for batches that do not fit in memory at once.")
+    ] = 1,
+    bf16: Annotated[
+        bool, typer.Option("--bf16", help="Compute the encoder in bfloat16, where the hardware is faster with it.")
+    ] = False,
+    report_to: Annotated[
+        str, typer.Option(help="Tracker of the training, as Transformers knows it: tensorboard, wandb, ...")
+    ] = "none",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of initialisation, order and dropout.")] = 42,
     model_id: Annotated[
         str | None, typer.Option(help="Hub id that the model will have, for its card; else the name of the folder.")
@@ -147,6 +146,29 @@ def train(
         raise InputError(f"the run in {output} has ended; there is nothing to resume.")
     splits, labels = _read_splits(train, dev, test)
 
+    import torch
+    import transformers
+    from transformers import AutoTokenizer, EarlyStoppingCallback, ProgressCallback, TrainingArguments
+
+    from ..checkpoints import (
+        RUN_SETTINGS_NAME,
+        begin_run,
+        check_output_folder,
+        checkpoint_bytes,
+        data_digest,
+        last_whole_checkpoint,
+    )
+    from ..data import DataCollatorForGlobalPointer, ExampleDataset, find_span_rules
+    from ..metrics import ComputeSpanMetrics
+    from ..model_card import GlobalPointerModelCard, ModelCardCallback
+    from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
+    from ..modeling.token_windows import window_size
+    from ..optimization import default_encoder_lr, default_epochs, parameter_groups
+    from ..registration import TASK, register
+    from ..trainer import EpochCallback, FiniteLossCallback, GlobalPointerTrainer
+    from .epoch_lines import EpochLines
+
+    register()
     transformers.set_seed(seed)
     with loading("encoder", encoder):
         tokenizer = AutoTokenizer.from_pretrained(encoder)
@@ -171,7 +193,7 @@ def train(
         data[name] = ExampleDataset(examples, tokenizer, config, joined if name == "train" else 0.0, seed)
         reports[name] = data[name].report
         say(f"{name}: {len(examples)} examples, {reports[name].summary()}")
-    steps = math.ceil(len(data["train"]) / batch_size)
+    steps = math.ceil(len(data["train"]) / (batch_size * gradient_accumulation))
     epochs = default_epochs(steps) if epochs is None else epochs
     encoder_lr = default_encoder_lr(config.hidden_size) if encoder_lr is None else encoder_lr
     say(f"{epochs} epochs of {steps} steps; peak learning rates {encoder_lr:g} (encoder) and {head_lr:g} (head).")
@@ -195,6 +217,8 @@ def train(
         "encoder_lr": encoder_lr,
         "head_lr": head_lr,
         "batch_size": batch_size,
+        "gradient_accumulation": gradient_accumulation,
+        "bf16": bf16,
         "patience": patience,
         "joined": joined,
         "overlap": config.overlap,
@@ -209,23 +233,41 @@ def train(
     except ValueError as error:
         raise InputError(str(error)) from error
     checkpoints = output / "checkpoints"
-    trainer = Trainer(
+    trainer = GlobalPointerTrainer(
         model=network,
-        args=_training_arguments(checkpoints, epochs, encoder_lr, batch_size, seed),
+        args=TrainingArguments(
+            output_dir=str(checkpoints),
+            num_train_epochs=epochs,
+            per_device_train_batch_size=batch_size,
+            per_device_eval_batch_size=2 * batch_size,
+            gradient_accumulation_steps=gradient_accumulation,
+            learning_rate=encoder_lr,
+            bf16=bf16,
+            # Else Transformers looks for a GPU that knows bfloat16.
+            use_cpu=not torch.accelerator.is_available(),
+            dataloader_pin_memory=torch.cuda.is_available(),
+            report_to=report_to,
+            seed=seed,
+            **TRAINING_ARGUMENTS,
+        ),
         data_collator=DataCollatorForGlobalPointer(tokenizer),
         train_dataset=data["train"],
         eval_dataset=data["dev"],
-        compute_metrics=ComputeSpanMetrics(
-            network.config.id2label, missed=reports["dev"].unaligned_counts, per_type=False
-        ),
+        compute_metrics=ComputeSpanMetrics(config.id2label, missed=reports["dev"].unaligned_counts),
         callbacks=[
             ModelCardCallback(card),
             EpochCallback(),
+            FiniteLossCallback(),
             *([EarlyStoppingCallback(patience)] if patience else []),
         ],
         optimizers=(torch.optim.AdamW(parameter_groups(network, encoder_lr, head_lr)), None),
     )
-    trainer.train(last_whole_checkpoint(checkpoints, network) if resume else None)
+    trainer.pop_callback(ProgressCallback)
+    lines = EpochLines(list(config.label2id))
+    trainer.add_callback(lines)
+    go_on = "; the same command with --resume goes on from the last whole epoch"
+    with interruptible(lambda: go_on if any(checkpoints.glob("checkpoint-*")) else ""), closing(lines):
+        trainer.train(last_whole_checkpoint(checkpoints, network) if resume else None)
 
     pipe = GlobalPointerNerPipeline(model=trainer.model, tokenizer=tokenizer, task=TASK)
     results = {name: evaluate_examples(pipe, splits[name], 2 * batch_size) for name in splits if name != "train"}
@@ -239,6 +281,8 @@ def train(
     (output / RUN_SETTINGS_NAME).unlink()
     for name, metrics in results.items():
         Console().print(metrics_table(metrics, name))
+    if hint := _undertrained(trainer.state.log_history, epochs):
+        say(hint)
     messages.print(f"Checkpoint, model card and metrics.json are in {output}.", markup=False, highlight=False)
 
 
@@ -251,44 +295,44 @@ def _read_splits(train: Path, dev: Path, test: Path | None) -> tuple[dict[str, l
         raise DataError(f"{train}: no example holds an entity; there is nothing to learn.")
     for examples in splits.values():
         check_labels(examples, labels, "the training data's labels")
+    if not any(example.entities for example in splits["dev"]):
+        raise DataError(f"{dev}: no example holds an entity; there is nothing to choose the best epoch by.")
     return splits, labels
 
 
-def _new_model(encoder: str, head: Head, labels: list[str], word_aligned: bool) -> PreTrainedModel:
+def _new_model(encoder: str, head: Head, labels: list[str], word_aligned: bool) -> "PreTrainedModel":
     """A model with BERT's own class where the encoder is a BERT, and the class for any encoder otherwise."""
+    from transformers import AutoConfig
+
+    from ..modeling import modeling_global_pointer as models
+
+    options: dict[str, Any] = {"labels": labels, "word_aligned": word_aligned}
     if AutoConfig.from_pretrained(encoder).model_type == "bert":
-        return BERT_MODELS[head].from_pretrained(encoder, labels=labels, word_aligned=word_aligned)
-    return ENCODER_MODELS[head].from_encoder_pretrained(encoder, labels=labels, word_aligned=word_aligned)
+        bert = {Head.efficient: models.BertForEfficientGlobalPointer, Head.full: models.BertForGlobalPointer}
+        return bert[head].from_pretrained(encoder, **options)
+    other = {Head.efficient: models.EncoderForEfficientGlobalPointer, Head.full: models.EncoderForGlobalPointer}
+    return other[head].from_encoder_pretrained(encoder, **options)
 
 
-def _training_arguments(
-    checkpoints: Path, epochs: int, encoder_lr: float, batch_size: int, seed: int
-) -> TrainingArguments:
-    """Evaluate and save every epoch, and end with the best one."""
-    return TrainingArguments(
-        output_dir=str(checkpoints),
-        num_train_epochs=epochs,
-        per_device_train_batch_size=batch_size,
-        per_device_eval_batch_size=2 * batch_size,
-        learning_rate=encoder_lr,
-        train_sampling_strategy="group_by_length",
-        warmup_steps=0.1,
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        save_total_limit=1,
-        load_best_model_at_end=True,
-        metric_for_best_model="f1",
-        logging_strategy="epoch",
-        restore_callback_states_from_checkpoint=True,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        report_to="none",
-        seed=seed,
-    )
+def _undertrained(history: Sequence[Mapping[str, float]], epochs: int) -> str | None:
+    """What to do where the best dev F1 is the last one, and clearly above that of the epochs before the last tenth."""
+    scores = [entry["eval_f1"] for entry in history if "eval_f1" in entry]
+    earlier = scores[: -math.ceil(len(scores) / 10)]
+    if len(scores) < epochs or not earlier or scores[-1] < max(scores) or scores[-1] < max(earlier) + 0.005:
+        return None
+    return f"Dev F1 was still rising when training ended: more may be had with --epochs {2 * epochs}."
 
 
 def _write_metrics(
-    path: Path, results: dict[str, SpanMetrics], settings: dict[str, Any], unaligned: dict[str, int], trainer: Trainer
+    path: Path,
+    results: dict[str, "SpanMetrics"],
+    settings: dict[str, Any],
+    unaligned: dict[str, int],
+    trainer: "Trainer",
 ) -> None:
+    import torch
+    import transformers
+
     content = {
         **{name: metrics.to_dict() for name, metrics in results.items()},
         "unaligned_entities": unaligned,

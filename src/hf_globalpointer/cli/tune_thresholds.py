@@ -5,19 +5,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..checkpoints import check_output_folder
 from ..data import read_examples
 from ..metrics import SpanMetrics
-from ..thresholds import FLOOR, Curve, best_thresholds, collect_candidates, plot_curves, precision_recall_curve
 from .common import InputError, Overlap, check_labels, evaluate_examples, load_pipeline, messages, say, whole_file
+from .inputs import readable_file
 
+
+if TYPE_CHECKING:
+    from ..thresholds import Curve
 
 _NOTE = (
     "The thresholds in config.json were chosen later, with `hf-globalpointer tune-thresholds`; the scores above were "
@@ -56,7 +58,9 @@ class Tuned:
 
 def tune_thresholds(
     model: Annotated[Path, typer.Option(help="Checkpoint folder; the thresholds are written into its config.json.")],
-    data: Annotated[Path, typer.Option(help="Labelled texts to choose the thresholds on: never test data.")],
+    data: Annotated[
+        Path, typer.Option(help="Labelled texts to choose the thresholds on: never test data.", callback=readable_file)
+    ],
     objective: Annotated[
         Objective, typer.Option(help="What is to be highest: micro-F1, or the F1 of each label, and so macro-F1.")
     ] = Objective.micro,
@@ -80,6 +84,11 @@ def tune_thresholds(
             f"hf download {model} --local-dir FOLDER"
         )
     examples = list(read_examples(data))
+
+    # These take seconds to import.
+    from ..checkpoints import check_output_folder
+    from ..thresholds import FLOOR, best_thresholds, collect_candidates, plot_curves, precision_recall_curve
+
     pipe = load_pipeline(str(model))
     check_labels(examples, pipe.model.config.label2id, "the model's labels")
     folder = output or model
@@ -135,7 +144,7 @@ def _write_json(path: Path, content: object, indent: int | None = None, ensure_a
         file.write(json.dumps(content, indent=indent, ensure_ascii=ensure_ascii) + "\n")
 
 
-def _arrays(curve: Curve) -> dict[str, list[float]]:
+def _arrays(curve: "Curve") -> dict[str, list[float]]:
     return {name: values.tolist() for name, values in curve._asdict().items()}
 
 

@@ -8,30 +8,34 @@ from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import blake2b
 from itertools import accumulate, islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
 
 from ..modeling.characters import word_boundaries
-from .alignment import encode_examples
 from .overlaps import find_overlaps
 from .schema import Entity, Example
 
 
-# How many examples go through the tokenizer at once, and how many findings of a kind are kept in words.
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# How many examples go through the tokenizer at once.
 _BATCH = 1_000
-_KEPT = 100
 # More tokens than any text has: lengths and alignment are those of whole texts, not of windows.
 _NO_WINDOWS = 10**9
 # A label that is nearly another one is mistyped if that occurs this many times as often, and may be if so many times.
 _RARE = 20
 _LESS_RARE = 5
-# Shorter labels, as DNA and RNA, are near one another by right.
+# Shorter labels, as DNA and RNA, are near one another by right, unless one is the other and a letter, as PER and PERS.
 _NEAR_LENGTH = 4
+# A label is hardly learnt from fewer entities.
+_FEW = 10
 # What spellings of one label differ in.
 _SEPARATORS = re.compile(r"[-_./\s]")
+# What is told of lengths: the smallest up to which this share of them lies.
+QUANTILES = {"median": 0.5, "p95": 0.95, "longest": 1.0}
 # So many entities with an end that seems to be wrong, and such a share, may be those of ends that are all off by one.
 _SHIFTED = 5
 _SHIFTED_SHARE = 0.2
@@ -45,10 +49,11 @@ _BRACKETS = {")": "(", "]": "[", "}": "{", "\uff09": "\uff08", "》": "《", "�
 class Kind(Enum):
     """What may be wrong: a few words, and whether it certainly is."""
 
+    NOT_EXACT = "not read exactly", True
     EMPTY_TEXT = "text without characters", True
-    DUPLICATE = "text occurs before in its split", True
     LEAK = "text occurs in another split", True
     CONFLICT = "same text, other entities", True
+    UNKNOWN_LABEL = "label does not occur in the training split", True
     LABEL_TYPO = "label is nearly another one", True
     SHIFTED_ENDS = "split whose ends are all off by one", True
     BLANK_EDGE = "entity begins or ends with a blank", True
@@ -56,26 +61,14 @@ class Kind(Enum):
     PUNCTUATION_EDGE = "entity begins or ends with punctuation", False
     CUT_WORD = "entity cuts a word", False
     NEAR_LABEL = "label is near to another one", False
-    ABSENT_LABEL = "label is not in all splits", False
+    ABSENT_LABEL = "label of the training split does not occur", False
+    FEW_ENTITIES = "label has few entities to learn from", False
+    DUPLICATE = "text occurs before in its split", False
     REPEATED = "entity is given twice in its text", False
 
     def __init__(self, words: str, is_problem: bool) -> None:
         self.words = words
         self.is_problem = is_problem
-
-
-@dataclass
-class Findings:
-    """What was found of one kind in one split: all counted, the first 100 in words."""
-
-    count: int = 0
-    messages: list[str] = field(default_factory=list)
-
-    def add(self, message: str) -> None:
-        """Count one."""
-        self.count += 1
-        if len(self.messages) < _KEPT:
-            self.messages.append(message)
 
 
 @dataclass
@@ -95,7 +88,7 @@ class SplitCheck:
         entity_tokens (`Counter[int]`): How many aligned entities have each length in tokens.
         odd_edges (`Counter[int]`): How many entities begin or end with a blank or punctuation or cut a word, if 0, 1
             or -1 is added to every end.
-        findings (`defaultdict[Kind, Findings]`): What may be wrong.
+        findings (`defaultdict[Kind, list[str]]`): Messages of what may be wrong, by kind.
     """
 
     texts: int = 0
@@ -109,25 +102,53 @@ class SplitCheck:
     text_tokens: Counter[int] = field(default_factory=Counter)
     entity_tokens: Counter[int] = field(default_factory=Counter)
     odd_edges: Counter[int] = field(default_factory=Counter)
-    findings: defaultdict[Kind, Findings] = field(default_factory=lambda: defaultdict(Findings))
+    findings: defaultdict[Kind, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     @property
     def num_problems(self) -> int:
         """Findings that are certainly wrong."""
-        return sum(found.count for kind, found in self.findings.items() if kind.is_problem)
+        return sum(len(found) for kind, found in self.findings.items() if kind.is_problem)
+
+    @property
+    def lengths(self) -> dict[str, Counter[int]]:
+        """How many texts and entities have each length, in tokens only where there was a tokenizer."""
+        lengths = {"text_characters": self.text_characters, "entity_characters": self.entity_characters}
+        if self.text_tokens:
+            lengths |= {"text_tokens": self.text_tokens, "entity_tokens": self.entity_tokens}
+        return lengths
+
+    def to_dict(self) -> dict[str, object]:
+        """The counts, the quantiles of lengths, and all findings, in the types of JSON."""
+        return {
+            "texts": self.texts,
+            "without_entities": self.without_entities,
+            "entities": self.entities.total(),
+            "nested": self.nested,
+            "crossing": self.crossing,
+            "doubly_labelled": self.doubly_labelled,
+            "labels": dict(self.entities.most_common()),
+            "lengths": {
+                what: {name: quantile(counts, share) for name, share in QUANTILES.items()}
+                for what, counts in self.lengths.items()
+            },
+            "findings": [
+                {"kind": kind.name.lower(), "is_problem": kind.is_problem, "count": len(found), "messages": found}
+                for kind, found in self.findings.items()
+            ],
+        }
 
 
 def check_splits(
-    splits: Mapping[str, Iterable[Example]], tokenizer: PreTrainedTokenizerBase | None = None
+    splits: Mapping[str, Iterable[Example]], tokenizer: "PreTrainedTokenizerBase | None" = None
 ) -> dict[str, SplitCheck]:
     """Count what each split holds and look for mistakes, reading every example once.
 
     Texts are the same if they differ in blanks only; one that occurs in two other splits is found in both. Of each
-    text, digests of it and of its entities are remembered, and no more. A split without any entity is taken as
-    unlabelled.
+    text, digests of it and of its entities are remembered, and what was found; no more. A split without any entity is
+    taken as unlabelled.
 
     Args:
-        splits (`Mapping[str, Iterable[Example]]`): The examples of each split by its name.
+        splits (`Mapping[str, Iterable[Example]]`): The examples of each split by its name, the training data first.
         tokenizer (`PreTrainedTokenizerBase`, *optional*): A fast tokenizer, for lengths in tokens and alignment.
 
     Returns:
@@ -184,16 +205,16 @@ def _check_entities(example: Example, check: SplitCheck) -> None:
     """Look for ends that are probably off by one, and for entities that are given twice."""
     text = example.text
     if not text.strip():
-        check.findings[Kind.EMPTY_TEXT].add(example.name)
+        check.findings[Kind.EMPTY_TEXT].append(example.name)
     if not example.entities:
         return
     boundaries = word_boundaries(text)
     for entity, times in sorted(Counter(example.entities).items()):
         kind = _odd_edge(text, boundaries, entity.start, entity.end)
         if kind is not None:
-            check.findings[kind].add(_describe(example, entity))
+            check.findings[kind].append(_describe(example, entity))
         if times > 1:
-            check.findings[Kind.REPEATED].add(_describe(example, entity))
+            check.findings[Kind.REPEATED].append(_describe(example, entity))
         for shift in (0, 1, -1):
             end = entity.end + shift
             is_span = entity.start < end <= len(text)
@@ -217,7 +238,7 @@ def _check_ends(name: str, check: SplitCheck) -> None:
         return
     for shift, what in ((1, "inclusive; add 1 to"), (-1, "one too high; take 1 from")):
         if 2 * check.odd_edges[shift] < odd:
-            check.findings[Kind.SHIFTED_ENDS].add(
+            check.findings[Kind.SHIFTED_ENDS].append(
                 f"{odd} of {total} entities of {name} have an odd edge, but {check.odd_edges[shift]} if the ends were "
                 f"{shift:+d}: ends look {what} each."
             )
@@ -269,7 +290,7 @@ class _SeenTexts:
         for other in seen:
             kind = Kind.DUPLICATE if other.split == split else Kind.LEAK
             where = "" if other.split == split else f" of {other.split}"
-            check.findings[kind].add(f"{example.name}: the text of {other.name}{where}")
+            check.findings[kind].append(f"{example.name}: the text of {other.name}{where}")
             if other.entities != this.entities:
                 self._conflicts.append((split, other.split, f"{example.name}: other entities than {other.name}"))
         if all(other.split != split for other in seen):
@@ -279,7 +300,7 @@ class _SeenTexts:
         """Count the texts whose entities differ, once it is known which splits are labelled."""
         for split, other, message in self._conflicts:
             if checks[split].entities and checks[other].entities:
-                checks[split].findings[Kind.CONFLICT].add(message)
+                checks[split].findings[Kind.CONFLICT].append(message)
 
 
 def _entities_without_blanks(example: Example) -> str:
@@ -294,31 +315,42 @@ def _digest(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _check_tokens(examples: list[Example], tokenizer: PreTrainedTokenizerBase, check: SplitCheck) -> None:
+def _check_tokens(examples: list[Example], tokenizer: "PreTrainedTokenizerBase", check: SplitCheck) -> None:
     """Count lengths in tokens, and the entities that no tokens spell."""
     label2id = {label: index for index, label in enumerate(check.entities)}
+    # It takes a second to import, and is needed only with a tokenizer.
+    from .alignment import encode_examples
+
     features, report = encode_examples(examples, tokenizer, label2id, _NO_WINDOWS)
     for feature in features:
         check.text_tokens[len(feature["input_ids"])] += 1
         check.entity_tokens.update(last - first + 1 for _, first, last in feature["labels"])
     for item in report.unaligned:
-        check.findings[Kind.UNALIGNED].add(str(item))
+        check.findings[Kind.UNALIGNED].append(str(item))
 
 
 def _check_labels(checks: Mapping[str, SplitCheck]) -> None:
-    """Look for labels that are probably mistyped, and for those that some labelled split lacks."""
+    """Look for labels that are probably mistyped, and compare those of each split with those of the first."""
     totals = sum((check.entities for check in checks.values()), Counter[str]())
     for kind, label, other in _mistyped(totals):
-        message = f"label {label!r} ({totals[label]} times) may be {other!r} ({totals[other]} times)"
+        message = f"label {label!r} ({totals[label]} in all) may be {other!r} ({totals[other]} in all)"
         for check in checks.values():
             if label in check.entities:
-                check.findings[kind].add(message)
-    for check in checks.values():
-        for label in sorted(totals.keys() - check.entities.keys() if check.entities else ()):
-            having = [
-                f"{each.entities[label]} times in {name}" for name, each in checks.items() if each.entities[label]
-            ]
-            check.findings[Kind.ABSENT_LABEL].add(f"label {label!r} does not occur, but {', '.join(having)}")
+                check.findings[kind].append(message)
+    (train, first), *others = checks.items()
+    for label, count in sorted(first.entities.items()):
+        if count < _FEW:
+            first.findings[Kind.FEW_ENTITIES].append(f"label {label!r} ({count} in {train}): fewer than {_FEW}")
+    for name, check in others:
+        for label in sorted(check.entities.keys() - first.entities.keys()):
+            check.findings[Kind.UNKNOWN_LABEL].append(
+                f"label {label!r} ({check.entities[label]} in {name}) is not in {train}; correct it, or train with "
+                "examples of it"
+            )
+        for label in sorted(first.entities.keys() - check.entities.keys() if check.entities else ()):
+            check.findings[Kind.ABSENT_LABEL].append(
+                f"label {label!r} ({first.entities[label]} in {train}) is not in {name}"
+            )
 
 
 def _mistyped(totals: Mapping[str, int]) -> Iterator[tuple[Kind, str, str]]:
@@ -338,7 +370,7 @@ def _kind_of_pair(label: str, other: str, totals: Mapping[str, int]) -> Kind | N
     if _letters(label) == _letters(other):
         return Kind.LABEL_TYPO
     times = totals[other] / totals[label]
-    if times < _LESS_RARE or min(len(label), len(other)) < _NEAR_LENGTH or not _is_near(label, other):
+    if times < _LESS_RARE or not _is_near(label, other):
         return None
     return Kind.LABEL_TYPO if times >= _RARE else Kind.NEAR_LABEL
 
@@ -349,10 +381,16 @@ def _letters(label: str) -> str:
 
 
 def _is_near(a: str, b: str) -> bool:
-    """Whether one label becomes the other by one change, or by two where they are long; numbers are never mistyped."""
+    """Whether one label becomes the other by one change, or by two where they are long; numbers are never mistyped.
+
+    Short ones are near only if one is the other with a letter more at its end.
+    """
     if _without_digits(a) == _without_digits(b):
         return False
-    most = 2 if min(len(a), len(b)) >= 8 else 1
+    short, long = sorted((a, b), key=len)
+    if len(short) < _NEAR_LENGTH:
+        return long[:-1] == short and long[-1].isalpha()
+    most = 2 if len(short) >= 8 else 1
     return abs(len(a) - len(b)) <= most and _distance(a, b) <= most
 
 

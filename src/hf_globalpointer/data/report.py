@@ -9,8 +9,6 @@ from .schema import DataError, Example
 # Takes one sentence that says where and what; raises it, or counts it.
 OnProblem = Callable[[str], None]
 
-_KEPT = 100
-
 
 @dataclass
 class DataReport:
@@ -21,24 +19,25 @@ class DataReport:
     Args:
         num_examples (`int`): Examples so far.
         num_entities (`int`): Their distinct entities.
-        num_problems (`int`): Problems so far.
-        problems (`list[str]`): The first 100 problems, each with its place and what was done about it.
+        problems (`list[str]`): The problems so far, each with its place and what was done about it.
     """
 
     num_examples: int = 0
     num_entities: int = 0
-    num_problems: int = 0
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def num_problems(self) -> int:
+        """Problems so far."""
+        return len(self.problems)
 
     def add(self, problem: str) -> None:
         """Count a problem."""
-        self.num_problems += 1
-        if len(self.problems) < _KEPT:
-            self.problems.append(problem)
+        self.problems.append(problem)
 
     def summary(self, limit: int = 5) -> str:
         """One line with the counts, then up to `limit` of the problems, a line each."""
-        lines = [f"{self.num_examples} examples, {self.num_entities} entities, {self.num_problems} problems."]
+        lines = [f"examples: {self.num_examples}, entities: {self.num_entities}, problems: {self.num_problems}."]
         shown = self.problems[:limit]
         lines += [f"  {problem}" for problem in shown]
         if self.num_problems > len(shown):

@@ -1,6 +1,8 @@
 """The form in which texts and their entities travel through the package."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 
 class DataError(ValueError):
@@ -25,6 +27,8 @@ class Example:
         entities (`tuple[Entity, ...]`, *optional*): Its entities, in any order.
         id (`str` or `int`, *optional*): A name for the example.
         source (`str`, *optional*): Where it was read, "file:line", for messages.
+        extra (`Mapping[str, Any]`, *optional*): The fields of its record but `text` and `entities`, in their order, so
+            with `id`; of JSON Lines and tables only. They make no difference to whether two examples are equal.
 
     Raises:
         DataError: If the text is no string, or an entity is no `Entity` of integers and a string, is empty or reaches
@@ -35,6 +39,7 @@ class Example:
     entities: tuple[Entity, ...] = ()
     id: str | int | None = None
     source: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):

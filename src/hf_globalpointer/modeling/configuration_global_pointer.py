@@ -3,7 +3,7 @@
 import copy
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any, ClassVar, Literal, Self
 
 from huggingface_hub.dataclasses import strict
@@ -30,8 +30,11 @@ def _entity_types(
     Raises:
         ValueError: If they are given twice, and not as the same, or `labels` is no list, or an empty one.
     """
-    if isinstance(labels, str):
-        raise ValueError(f"`labels` must be a list of entity types, got the string {labels!r}.")
+    if isinstance(labels, str | Set):
+        raise ValueError(
+            f"`labels` must be a list of entity types, whose order tells their ids, got the {type(labels).__name__} "
+            f"{labels!r}."
+        )
     if labels is not None:
         if not len(labels):
             raise ValueError("`labels` must name at least one entity type, got an empty list.")

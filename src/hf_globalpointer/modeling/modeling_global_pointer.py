@@ -251,8 +251,8 @@ class GenericForGlobalPointer(PreTrainedModel):
             # Finite, as what computes with logits expects.
             logits=scores.dense(fill=torch.finfo(scores.query.dtype).min) if output_logits else None,
             spans=spans,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
+            hidden_states=outputs.get("hidden_states"),
+            attentions=outputs.get("attentions"),  # state space models have none
         )
 
     def span_scores(self, **inputs: Any) -> SpanScores:
@@ -416,7 +416,9 @@ def _encoder_class(config: PreTrainedConfig) -> tuple[type[PreTrainedModel], dic
     mapping = MODEL_FOR_TEXT_ENCODING_MAPPING if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING else MODEL_MAPPING
     if type(config) not in mapping or (mapping is MODEL_MAPPING and config.is_encoder_decoder):
         raise ValueError(f"There is no text encoder of type {config.model_type!r} among the models of Transformers.")
-    encoder_class: type[PreTrainedModel] = mapping[type(config)]
+    found = mapping[type(config)]
+    # Of several, as for Funnel, the first keeps every token.
+    encoder_class: type[PreTrainedModel] = found[0] if isinstance(found, tuple) else found
     has_pooler = "add_pooling_layer" in inspect.signature(encoder_class.__init__).parameters
     return encoder_class, {"add_pooling_layer": False} if has_pooler else {}
 

@@ -10,16 +10,20 @@ from .brat import read_brat
 from .cluener import read_cluener
 from .cmeee import read_cmeee
 from .conll import read_conll
-from .dataset import read_dataset
+from .delimited import read_csv, read_tsv
 from .doccano import read_doccano
 from .jsonl import read_jsonl
 from .label_studio import read_label_studio
+from .lines import count_lines
 from .plain import read_plain
+from .prodigy import read_prodigy
+from .records import count_records
 from .sniffing import NAMING, sniff_format
 from .spert import read_spert
+from .tagged import read_tagged
 
 
-__all__ = ["FORMATS", "input_format", "read_dataset", "read_examples"]
+__all__ = ["FORMATS", "count_examples", "input_format", "read_examples"]
 
 # Each takes the path, whether every example must state its entities, and what to do with a problem.
 FORMATS: dict[str, Callable[[Path, bool, OnProblem], Iterator[Example]]] = {
@@ -30,9 +34,14 @@ FORMATS: dict[str, Callable[[Path, bool, OnProblem], Iterator[Example]]] = {
     "cmeee": read_cmeee,
     "doccano": read_doccano,
     "label-studio": read_label_studio,
+    "ner-tags": read_tagged,
+    "prodigy": read_prodigy,
     "spert": read_spert,
     "text": read_plain,
+    "csv": read_csv,
+    "tsv": read_tsv,
 }
+_COUNTERS: dict[str, Callable[[Path], int | None]] = {"jsonl": count_records, "text": count_lines}
 
 
 def input_format(path: str | PathLike[str], format: str | None = None, *, labelled: bool = True) -> str:
@@ -52,6 +61,11 @@ def input_format(path: str | PathLike[str], format: str | None = None, *, labell
     return format
 
 
+def count_examples(path: Path, format: str) -> int | None:
+    """How many examples a file holds, if to count its lines is enough to know; else none."""
+    return _COUNTERS[format](path) if format in _COUNTERS else None
+
+
 def read_examples(
     path: str | PathLike[str],
     format: str | None = None,
@@ -66,10 +80,11 @@ def read_examples(
     about it, and are errors where there is no report. Nothing else is left out.
 
     Args:
-        path (`str` or `PathLike`): The file, or a folder of brat's.
+        path (`str` or `PathLike`): The file, which is decompressed if its name ends in `.gz`, or a folder of brat's.
         format (`str`, *optional*): `"jsonl"` (JSON Lines), `"conll"` (columns, one or more layers of tags), `"brat"`,
-            `"cluener"`, `"cmeee"`, `"doccano"`, `"label-studio"`, `"spert"` (also PFN), or `"text"` (one text a
-            line); by default the suffix and the first records tell.
+            `"cluener"`, `"cmeee"`, `"doccano"`, `"label-studio"`, `"ner-tags"` (`tokens` and `ner_tags`),
+            `"prodigy"`, `"spert"` (also PFN), or, without entities, `"text"` (one text a line), `"csv"` and `"tsv"` (a
+            header with a column `text`); by default the suffix and the first records tell.
         labelled (`bool`, *optional*, defaults to `True`): Whether every example must state its entities.
         report (`DataReport`, *optional*): Counts examples, entities and problems as they are read.
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from datasets import ClassLabel, Dataset, IterableDataset, LargeList, List  # type: ignore[import-untyped]
 
-from ..report import DataReport, OnProblem, counted, refuse
+from ..report import DataReport, counted, refuse
 from ..schema import DataError, Example
-from .fields import identifier, typed
+from .fields import typed
 from .jsonl import parse_record
-from .tags import Scheme, SchemeEvidence, Tag, join_tokens, parse_tags, tagged_spans, token_entity
+from .tagged import find_scheme, tagged_example
 
 
 def read_dataset(dataset: Dataset | IterableDataset, report: DataReport | None = None) -> Iterator[Example]:
@@ -37,8 +37,8 @@ def read_dataset(dataset: Dataset | IterableDataset, report: DataReport | None =
     columns = set(dataset.column_names or next(iter(dataset), {}))
     if {"tokens", "ner_tags"} <= columns:
         names = _names(dataset, "ner_tags")
-        scheme = _scheme(dataset, names)
-        examples = (_tagged(row, source, names, scheme, on_problem) for source, row in _rows(dataset))
+        scheme = find_scheme(_tagged_rows(dataset.select_columns("ner_tags"), names))
+        examples = (tagged_example(row, source, scheme, on_problem) for source, row in _tagged_rows(dataset, names))
     elif {"text", "entities"} <= columns:
         names = _names(dataset, "entities", "label")
         examples = (_spans(row, source, names) for source, row in _rows(dataset))
@@ -65,19 +65,14 @@ def _names(dataset: Dataset | IterableDataset, *fields: str) -> list[str] | None
     return list(feature.names) if isinstance(feature, ClassLabel) else None
 
 
-def _scheme(dataset: Dataset | IterableDataset, names: list[str] | None) -> Scheme:
-    evidence = SchemeEvidence()
-    for source, row in _rows(dataset.select_columns("ner_tags")):
-        evidence.add(_tags(row, source, names))
-    return evidence.scheme
-
-
-def _tags(row: dict[str, Any], source: str, names: list[str] | None) -> list[Tag]:
-    try:
-        values = [_named(value, names) for value in typed(row["ner_tags"], list, "ner_tags")]
-        return parse_tags(values)
-    except DataError as error:
-        raise DataError(f"{source}: ner_tags: {error}") from error
+def _tagged_rows(dataset: Iterable[dict[str, Any]], names: list[str] | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows, with the names of tags that are numbers."""
+    for source, row in _rows(dataset):
+        try:
+            tags = [_named(value, names) for value in typed(row["ner_tags"], list, "ner_tags")]
+        except DataError as error:
+            raise DataError(f"{source}: ner_tags: {error}") from error
+        yield source, {**row, "ner_tags": tags}
 
 
 def _named(value: Any, names: list[str] | None) -> str:
@@ -89,22 +84,6 @@ def _named(value: Any, names: list[str] | None) -> str:
     if not 0 <= value < len(names):
         raise DataError(f"{value} is none of the {len(names)} names of the `ClassLabel`.")
     return names[value]
-
-
-def _tagged(
-    row: dict[str, Any], source: str, names: list[str] | None, scheme: Scheme, on_problem: OnProblem
-) -> Example:
-    tags = _tags(row, source, names)
-    try:
-        tokens = typed(row["tokens"], list, "tokens")
-        if len(tokens) != len(tags):
-            raise DataError(f"{len(tokens)} tokens, but {len(tags)} tags; give every token one.")
-        text, starts = join_tokens(tokens)
-        spans = tagged_spans(tags, scheme, lambda at, what: on_problem(f"{source}: token {at}: {what}"))
-        entities = [token_entity(tokens, starts, *span) for span in spans]
-        return Example(text, tuple(entities), identifier(row), source)
-    except DataError as error:
-        raise DataError(str(error) if str(error).startswith(source) else f"{source}: {error}") from error
 
 
 def _spans(row: dict[str, Any], source: str, names: list[str] | None) -> Example:

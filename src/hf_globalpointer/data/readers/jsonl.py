@@ -1,6 +1,7 @@
 """The package's own format, JSON Lines: `{"id", "text", "entities": [{"start", "end", "label"}]}`."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,24 @@ from .records import json_records
 
 
 def read_jsonl(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
-    """Yield the example of each line that is not blank, or of each item of an array; no other fields are read."""
+    """Yield the example of each line that is not blank, or of each item of an array; other fields are its `extra`."""
     for source, record in json_records(path):
         try:
-            yield parse_record(record, labelled, source)
+            example = parse_record(record, labelled, source)
         except DataError as error:
             raise DataError(f"{source}: {error}") from error
+        yield replace(example, extra={k: v for k, v in record.items() if k not in ("text", "entities")})
 
 
-def parse_record(record: Any, labelled: bool, source: str) -> Example:
-    """The example of a record, whose entities are objects with `start`, `end` and `label`."""
+def parse_record(record: Any, labelled: bool, source: str, name: str = "entities") -> Example:
+    """The example of a record, whose entities, in the field of this name, have `start`, `end` and `label`."""
     record = typed(record, dict, "the line")
     text = field(record, "text", str)
     entities = []
-    if labelled or "entities" in record:
-        for index, item in enumerate(field(record, "entities", list)):
-            where = f"entities[{index}]"
+    if labelled or name in record:
+        for index, item in enumerate(field(record, name, list)):
+            where = f"{name}[{index}]"
             item = typed(item, dict, where)
-            start, end = (field(item, name, int, where) for name in ("start", "end"))
+            start, end = (field(item, edge, int, where) for edge in ("start", "end"))
             entities.append(Entity(start, end, entity_label(field(item, "label", str, where), f"{where}.label")))
     return Example(text, tuple(entities), identifier(record), source)

@@ -4,13 +4,14 @@ import codecs
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from io import TextIOWrapper
+from gzip import GzipFile
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
 from ..schema import DataError
 from .fields import shown
-from .lines import decoded_lines
+from .lines import decoded_lines, opened
 
 
 _CHUNK = 1 << 16
@@ -35,16 +36,27 @@ def json_records(path: Path) -> Iterator[tuple[str, Any]]:
     Raises:
         DataError: At the first record that is not JSON in UTF-8, or gives a field of an object twice.
     """
-    with path.open("rb") as file:
-        if file.peek().removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+    with opened(path) as file:
+        if _is_array(file):
             with TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
                 yield from _Array(path, text).records()
         else:
             yield from _lines(path, file)
 
 
+def count_records(path: Path) -> int | None:
+    """The records of JSON Lines, by the lines that are not blank; of an array, whose lines tell nothing, none."""
+    with opened(path) as file:
+        return None if _is_array(file) else sum(1 for line in file if not line.isspace())
+
+
+def _is_array(file: BufferedReader | GzipFile) -> bool:
+    return file.peek(_CHUNK).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
+
+
 def _lines(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[str, Any]]:
     for number, line in decoded_lines(lines, path):
+        line = line.rstrip("\r\n")
         if not line.strip():
             continue
         source = f"{path}:{number}"

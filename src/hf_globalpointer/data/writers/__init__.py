@@ -67,15 +67,22 @@ def write_examples(
     partial = partial_path(path)
     if partial.is_dir():
         raise DataError(f"{partial}: left by a run that did not end, or in use by another; remove it.")
+    place = None
     try:
         with whole_path(path) as place:
             WRITERS[format](_checked(examples), place, report.add if report is not None else refuse)
     except BaseException:
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        else:
-            partial.unlink(missing_ok=True)
+        # Without a place, what is there is another writer's; a pipe or a device stays.
+        if place == partial:
+            _remove(partial)
         raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _checked(examples: Iterable[Example]) -> Iterator[Example]:

@@ -1,0 +1,66 @@
+"""What `train` shows of a training: a bar for each epoch, and a line of scores after it."""
+
+from typing import Any
+
+from transformers import ProgressCallback, TrainerControl, TrainerState, TrainingArguments
+
+
+# As many labels as fit in a line, and as many characters of each.
+_LABELS, _WIDTH = 8, 8
+
+
+class EpochLines(ProgressCallback):
+    """The Trainer's own bars, with a table of the epochs in place of raw dictionaries.
+
+    Args:
+        labels (`list[str]`): The entity types; the F1 of the first eight is shown.
+    """
+
+    def __init__(self, labels: list[str]) -> None:
+        super().__init__()
+        self._labels = labels[:_LABELS]
+        self._loss: float | None = None
+
+    def close(self) -> None:
+        """End the bars, also those of a training that broke off."""
+        for bar in (self.prediction_bar, self.training_bar):
+            if bar is not None:
+                bar.close()
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Begin the bar, and the table."""
+        super().on_train_begin(args, state, control, **kwargs)
+        names = ["loss", "dev P", "dev R", "dev F1", *self._labels]
+        self._write(state, f"{'epoch':>9}", names)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Keep the loss for the line of the epoch."""
+        self._loss = (logs or {}).get("loss", self._loss)
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """End the evaluation's bar, and write the line of the epoch."""
+        super().on_evaluate(args, state, control, **kwargs)
+        names = ("precision", "recall", "f1", *(f"f1_{label}" for label in self._labels))
+        scores = [f"{(metrics or {})[f'eval_{name}']:.4f}" for name in names]
+        loss = "" if self._loss is None else f"{self._loss:.4g}"
+        self._write(state, f"{round(state.epoch or 0):>4}/{round(state.num_train_epochs):<4}", [loss, *scores])
+
+    def _write(self, state: TrainerState, first: str, cells: list[str]) -> None:
+        if state.is_world_process_zero and self.training_bar is not None:
+            self.training_bar.write("  ".join([first, *(f"{cell[:_WIDTH]:>{_WIDTH}}" for cell in cells)]))
