@@ -159,7 +159,8 @@ def test_a_new_process_that_is_offline_loads_from_the_cache(
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **settings}, capture_output=True, text=True, check=True
     )
-    assert json.loads(done.stdout) == entities != []
+    # Another process may round the last bit of a product in another way.
+    assert json.loads(done.stdout) == [pytest.approx(entity, abs=1e-6) for entity in entities] != []
 
 
 def test_offline_without_a_cache_is_an_error_that_says_so(

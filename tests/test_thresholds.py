@@ -26,6 +26,7 @@ from hf_globalpointer import (
     SpanScores,
     read_examples,
     score_predictions,
+    thresholds,
 )
 from hf_globalpointer.cli import main
 from hf_globalpointer.thresholds import (
@@ -472,7 +473,7 @@ def test_bad_input_is_one_sentence_before_any_work(
     model, data = checkpoint
     monkeypatch.chdir(model.parent)
     Path("other.jsonl").write_text('{"text": "ab", "entities": [{"start": 0, "end": 2, "label": "data"}]}\n')
-    monkeypatch.setattr(COMMAND, "collect_candidates", None)
+    monkeypatch.setattr(thresholds, "collect_candidates", None)
     words = [argument.format(model=model) for argument in arguments]
     code, out, err = run(*words, *(() if "--data" in words else ("--data", data)))
     assert (code, out) == (1, "")
@@ -494,9 +495,7 @@ def test_thresholds_that_would_be_worse_are_told_and_not_written(
     (model / "config.json").write_text(json.dumps(config))
     old = {path.name: path.read_bytes() for path in model.iterdir()}
     monkeypatch.setattr(
-        importlib.import_module("hf_globalpointer.cli.tune_thresholds"),
-        "best_thresholds",
-        lambda candidates, objective: dict.fromkeys(candidates.per_label, 1 - 1e-9),
+        thresholds, "best_thresholds", lambda candidates, objective: dict.fromkeys(candidates.per_label, 1 - 1e-9)
     )
     code, out, err = run("--model", model, "--data", data)
     assert (code, out) == (0, "")

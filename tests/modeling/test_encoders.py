@@ -18,8 +18,10 @@ from transformers import (
     ElectraConfig,
     ErnieConfig,
     FunnelConfig,
+    FunnelModel,
     LongformerConfig,
     MambaConfig,
+    MambaModel,
     ModernBertConfig,
     MPNetConfig,
     PreTrainedConfig,
@@ -148,15 +150,15 @@ def test_from_a_plain_encoder_to_a_pipeline(
 
 
 @pytest.mark.parametrize(
-    "config",
+    "encoder",
     [
-        MambaConfig(vocab_size=60, hidden_size=16, num_hidden_layers=1, state_size=4),
-        FunnelConfig(vocab_size=60, d_model=16, n_head=2, d_head=8, d_inner=24, block_sizes=[1, 1]),
+        MambaModel(MambaConfig(vocab_size=60, hidden_size=16, num_hidden_layers=1, state_size=4)),
+        FunnelModel(FunnelConfig(vocab_size=60, d_model=16, n_head=2, d_head=8, d_inner=24, block_sizes=[1, 1])),
     ],
 )
-def test_encoders_of_other_kinds_score_spans_too(config: PreTrainedConfig, tmp_path: Path) -> None:
+def test_encoders_of_other_kinds_score_spans_too(encoder: PreTrainedModel, tmp_path: Path) -> None:
     """One without attention, and one of which Transformers has two classes."""
-    AutoModel.from_config(config).save_pretrained(tmp_path)
+    encoder.save_pretrained(tmp_path)
     model = EncoderForEfficientGlobalPointer.from_encoder_pretrained(tmp_path, labels=LABELS)
     assert model(IDS).logits.shape == (2, len(LABELS), 12, 12)
     assert model(IDS, labels=torch.tensor([[[0, 1, 2]], [[1, 0, 3]]])).loss.isfinite()

@@ -192,7 +192,9 @@ def test_wrong_labels_change_nothing() -> None:
         model.set_labels(["a", "a"])
     with pytest.raises(ValueError, match="must name at least one entity type"):
         model.set_labels([])
-    with pytest.raises(ValueError, match="must be a list of entity types, got the string 'ab'"):
+    with pytest.raises(
+        ValueError, match="must be a list of entity types, whose order tells their ids, got the str 'ab'"
+    ):
         model.set_labels("ab")
     assert torch.equal(model(IDS).logits, before)
     assert list(model.config.label2id) == LABELS
