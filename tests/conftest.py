@@ -61,6 +61,15 @@ def minilm() -> str:
     return str(Path(spec.origin).parent / "model")
 
 
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny random model: it finds a little of everything, nested and crossing."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    make_model("efficient").save_pretrained(folder)
+    make_char_tokenizer().save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def char_tokenizer() -> PreTrainedTokenizerFast:
     """The tokenizer of `make_char_tokenizer`, new for each test."""

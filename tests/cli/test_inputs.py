@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from conftest import make_char_tokenizer, make_model
 from hf_globalpointer.cli import main
 
 
@@ -36,14 +35,6 @@ def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.M
         return int(exit.value.code or 0), output.out, output.err
 
     return run
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("checkpoint")
-    make_model("efficient").save_pretrained(folder)
-    make_char_tokenizer().save_pretrained(folder)
-    return folder
 
 
 def texts_of(out: str) -> list[str]:

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from transformers import AutoModelForTokenClassification, pipeline
 
-from conftest import make_char_tokenizer, make_model
 from hf_globalpointer import Example
 from hf_globalpointer.cli import main
 from hf_globalpointer.cli.common import recognise
@@ -41,15 +40,6 @@ def run(capfd: pytest.CaptureFixture[str]) -> Run:
         return int(exit.value.code or 0), output.out, output.err
 
     return run
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random model: it finds a little of everything, nested and crossing."""
-    folder = tmp_path_factory.mktemp("checkpoint")
-    make_model("efficient").save_pretrained(folder)
-    make_char_tokenizer().save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
