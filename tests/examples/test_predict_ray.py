@@ -14,7 +14,6 @@ import pytest
 import ray
 from transformers import pipeline
 
-from conftest import make_char_tokenizer, make_model
 from launching import ROOT, command, environment, run
 
 
@@ -25,14 +24,6 @@ import predict_ray
 SCRIPT = ROOT / "examples" / "predict_ray.py"
 TEXTS = 240
 Found = dict[str, list[dict[str, object]]]
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("checkpoint")
-    make_model("efficient").save_pretrained(folder)
-    make_char_tokenizer().save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
