@@ -25,6 +25,7 @@ from hf_globalpointer import (
     EncoderForGlobalPointer,
     EpochCallback,
     ExampleDataset,
+    FiniteLossCallback,
     GlobalPointerModelCard,
     GlobalPointerTrainer,
     ModelCardCallback,
@@ -141,7 +142,7 @@ def main() -> None:
         Path(args.train_file).stem,
         data={split: (texts, data[split].report) for split, texts in examples.items()},
     )
-    callbacks = [ModelCardCallback(card), EpochCallback()]
+    callbacks = [ModelCardCallback(card), EpochCallback(), FiniteLossCallback()]
     if args.patience:
         callbacks.append(EarlyStoppingCallback(args.patience))
 

@@ -3,8 +3,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from hf_globalpointer.modeling.span_decoding import PredictedEntity
 from hf_globalpointer.visualization import render, render_page, stream_page

@@ -272,10 +272,15 @@ class EvaluationReport:
         )
 
 
-def shown_ratios(counts: SpanCounts) -> list[str]:
-    """Precision, recall and F1 for a table, each a dash where there is neither a gold span nor a prediction."""
-    ratios = counts.to_dict().values()
-    return [f"{ratio:.4f}" if counts.gold or counts.predicted else _NO_SCORE for ratio in ratios]
+def shown_ratios(counts: SpanCounts, ratios: Mapping[str, float] | None = None) -> list[str]:
+    """Precision, recall and F1 for a table, each a dash where there is neither a gold span nor a prediction.
+
+    Args:
+        counts (`SpanCounts`): What was scored.
+        ratios (`Mapping[str, float]`, *optional*, defaults to those of the counts): The three, such as macro means.
+    """
+    values = (counts.to_dict() if ratios is None else ratios).values()
+    return [f"{value:.4f}" if counts.gold or counts.predicted else _NO_SCORE for value in values]
 
 
 def _by_group(title: str, text: str, name: str, breakdown: Breakdown) -> _Section:

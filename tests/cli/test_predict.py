@@ -431,7 +431,8 @@ def test_standard_error_tells_progress_and_sums_up(command: list[str], tmp_path:
     counts = Counter(e["label"] for line in output.read_text().splitlines() for e in json.loads(line)["entities"])
     types = ", ".join(f"{label} {count}" for label, count in counts.most_common())
     assert re.fullmatch(
-        rf"{TEXTS} texts, {counts.total()} entities \({types}\), \d+\.\d s; written: {output}, {page}\.", summary
+        rf"texts: {TEXTS}, entities: {counts.total()} \({types}\), seconds: \d+\.\d; written: {output}, {page}\.",
+        summary,
     )
 
 
@@ -445,7 +446,7 @@ def test_a_resumed_run_sums_up_the_whole_file(
     assert code == 0
     *_, bar, summary = err.splitlines()
     assert f" {TEXTS - GROUP}/{TEXTS - GROUP} texts, " in bar
-    assert summary.startswith(f"{TEXTS} texts, {content.count(b'score')} entities (")
+    assert summary.startswith(f"texts: {TEXTS}, entities: {content.count(b'score')} (")
 
 
 def test_lines_on_standard_output_are_nothing_but_records(checkpoint: Path, run: Run) -> None:
@@ -453,7 +454,7 @@ def test_lines_on_standard_output_are_nothing_but_records(checkpoint: Path, run:
     assert code == 0
     assert [json.loads(line)["text"] for line in out.splitlines()] == ["ab", ""]
     assert "2/2 texts, " in err
-    assert re.fullmatch(r"2 texts, \d+ entities \(.*\), \d+\.\d s\.", err.splitlines()[-1])
+    assert re.fullmatch(r"texts: 2, entities: \d+ \(.*\), seconds: \d+\.\d\.", err.splitlines()[-1])
 
 
 def test_a_terminal_shows_lines_without_a_bar(checkpoint: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -461,7 +462,7 @@ def test_a_terminal_shows_lines_without_a_bar(checkpoint: Path, run: Run, monkey
     code, out, err = run("--model", checkpoint, "ab", "cd")
     assert (code, len(out.splitlines())) == (0, 2)
     assert "Recognising" not in err
-    assert err.splitlines()[-1].startswith("2 texts, ")
+    assert err.splitlines()[-1].startswith("texts: 2, ")
 
 
 # --- Input ---------------------------------------------------------------------------------------------------------

@@ -2,8 +2,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from hf_globalpointer.data import Entity, Example, read_examples

@@ -2,8 +2,7 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from hf_globalpointer.modeling.span_decoding import CharSpan, Overlap, entities_of, merge_spans, select_spans
 

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from hf_globalpointer import SpanScores
 from hf_globalpointer.modeling import per_type_reductions, shared_reductions, span_blocks

@@ -2,8 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from hf_globalpointer import SpanScores
 from hf_globalpointer.modeling import span_search

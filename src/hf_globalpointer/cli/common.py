@@ -209,9 +209,7 @@ def metrics_table(metrics: SpanMetrics, title: str) -> Table:
     for index, (label, counts) in enumerate(types, start=1):
         add(label, counts, last=index == len(types))
     add("micro", metrics.micro, last=False)
-    counts = metrics.micro
-    macro = [f"{value:.4f}" if counts.gold or counts.predicted else "-" for value in metrics.macro.values()]
-    table.add_row("macro", *macro)
+    table.add_row("macro", *shown_ratios(metrics.micro, metrics.macro))
     return table
 
 

@@ -29,6 +29,6 @@ class Summary:
 
     def __str__(self) -> str:
         types = ", ".join(f"{label} {count}" for label, count in self._entities.most_common())
-        found = f"{self._texts} texts, {self._entities.total()} entities{f' ({types})' if types else ''}"
+        found = f"texts: {self._texts}, entities: {self._entities.total()}{f' ({types})' if types else ''}"
         written = f"; written: {', '.join(map(str, self._files))}" if self._files else ""
-        return f"{found}, {time.monotonic() - self._began:.1f} s{written}."
+        return f"{found}, seconds: {time.monotonic() - self._began:.1f}{written}."

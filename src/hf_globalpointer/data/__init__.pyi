@@ -2,11 +2,7 @@
 
 from .alignment import (
     AlignmentReport as AlignmentReport,
-)
-from .alignment import (
     UnalignedEntity as UnalignedEntity,
-)
-from .alignment import (
     encode_examples as encode_examples,
 )
 from .collator import DataCollatorForGlobalPointer as DataCollatorForGlobalPointer
@@ -14,9 +10,6 @@ from .example_dataset import ExampleDataset as ExampleDataset
 from .readers import read_examples as read_examples
 from .readers.dataset import read_dataset as read_dataset
 from .report import DataReport as DataReport
-from .schema import DataError as DataError
-from .schema import Entity as Entity
-from .schema import Example as Example
-from .span_rules import SpanRules as SpanRules
-from .span_rules import find_span_rules as find_span_rules
+from .schema import DataError as DataError, Entity as Entity, Example as Example
+from .span_rules import SpanRules as SpanRules, find_span_rules as find_span_rules
 from .writers import write_examples as write_examples

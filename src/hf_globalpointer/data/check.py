@@ -30,7 +30,7 @@ _RARE = 20
 _LESS_RARE = 5
 # Shorter labels, as DNA and RNA, are near one another by right, unless one is the other and a letter, as PER and PERS.
 _NEAR_LENGTH = 4
-# A label is hardly learnt from fewer entities.
+# A label is hardly learned from fewer entities.
 _FEW = 10
 # What spellings of one label differ in.
 _SEPARATORS = re.compile(r"[-_./\s]")
