@@ -202,6 +202,25 @@ def test_a_sample_of_a_later_batch_is_another_sample() -> None:
     assert metrics(EvalPrediction(rows, rows))["precision"] == 1.0
 
 
+def test_an_evaluation_that_failed_leaves_nothing_to_the_next() -> None:
+    rows = np.array([[[0, 1, 1]]])
+    metrics = ComputeSpanMetrics(dict(enumerate(LABELS)))
+    with pytest.raises(ValueError, match="Expected span rows"):
+        metrics(EvalPrediction(np.zeros((1, 2)), np.array([[[0, 2, 2]]])))
+    assert metrics(EvalPrediction(rows, rows))["recall"] == 1.0
+
+
+def test_an_overflow_in_float16_is_no_divergence(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer()
+    callback, logs = FiniteLossCallback(), {"loss": 1.0, "grad_norm": float("inf")}
+    trainer.args.fp16 = True  # which needs a GPU to be asked for
+    callback.on_log(trainer.args, trainer.state, trainer.control, logs)
+    for fp16, name in ((False, "grad_norm"), (True, "loss")):
+        trainer.args.fp16 = fp16
+        with pytest.raises(FloatingPointError, match=f"{name} is inf"):
+            callback.on_log(trainer.args, trainer.state, trainer.control, {**logs, name: float("inf")})
+
+
 def test_smoothing_of_labels_is_refused(make_trainer: MakeTrainer) -> None:
     with pytest.raises(ValueError, match="`label_smoothing_factor` is for class probabilities"):
         make_trainer(GlobalPointerTrainer, label_smoothing_factor=0.1)

@@ -167,8 +167,10 @@ class ComputeSpanMetrics:
         """
         batches = zip(_batches(prediction.label_ids), _batches(prediction.predictions), strict=True)
         for gold, predicted in batches:
-            self._gold |= self._spans(gold)
-            self._predicted |= self._spans(predicted)
+            # Both before either is kept: after an error, the next evaluation begins with nothing.
+            spans = self._spans(gold), self._spans(predicted)
+            self._gold |= spans[0]
+            self._predicted |= spans[1]
             self._samples += len(gold)
         if not compute_result:
             return {}
