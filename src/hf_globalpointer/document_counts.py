@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .data.schema import Entity, Example
 from .metrics import SpanCounts, SpanMetrics
-from .modeling.characters import SCRIPTS_WITHOUT_BLANKS
+from .modeling.scripts import SCRIPTS_WITHOUT_BLANKS
 
 
 LENGTHS = ("< 3", "3-5", ">= 6")

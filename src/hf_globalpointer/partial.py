@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 
 def partial_path(path: Path) -> Path:
     """The name that a file or folder has until it is whole."""
@@ -37,6 +35,9 @@ def whole_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _only_writer(path: Path) -> Iterator[None]:
+    # A tenth of the time in which the command shows its help.
+    from filelock import FileLock, Timeout
+
     lock = FileLock(path.with_name(f"{path.name}.lock"), timeout=0)
     try:
         lock.acquire()

@@ -133,7 +133,7 @@ def test_options_go_before_the_rules_of_the_data(data: Path, encoder: Path, tmp_
     code, _, err = run(*train_command(data, encoder, output, *options))
     assert code == 0
     assert 'overlap "nested"' in err
-    assert "1 epochs of 19 steps; peak learning rates 0.005 (encoder) and 0.01 (head)." in " ".join(err.split())
+    assert "Epochs: 1, steps in each: 19; peak learning rates: 0.005 (encoder), 0.01 (head)." in " ".join(err.split())
     config = json.loads((output / "config.json").read_text())
     assert (config["overlap"], config["max_length"]) == ("flat", 30)
 

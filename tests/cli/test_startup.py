@@ -18,13 +18,16 @@ def modules_after(code: str) -> set[str]:
     return set(result.stdout.rpartition("modules ")[2].split())
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"], ["train", "--nonsense"]])
+def test_help_and_argument_errors_load_no_library_of_numbers(arguments: list[str]) -> None:
+    loaded = modules_after(f"from hf_globalpointer_cli import main; main({arguments!r})")
+    assert "hf_globalpointer.cli" in loaded
+    assert not loaded & {"numpy", "torch", "transformers"}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--help"],
-        ["--version"],
-        ["train", "--help"],
-        ["train", "--nonsense"],
         ["predict", "--model", "x"],
         ["evaluate", "--model", "x", "--data", "/nowhere.jsonl"],
         ["tune-thresholds", "--help"],

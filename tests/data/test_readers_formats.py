@@ -342,14 +342,13 @@ def test_label_studio_counts_what_is_no_span(
     assert read(path, report=DataReport()) == left
 
 
-def test_prodigy_counts_what_was_not_accepted(tmp_path: Path) -> None:
-    tasks = [PRODIGY, *({**PRODIGY, "answer": answer} for answer in ("reject", "ignore", None))]
+def test_prodigy_leaves_out_what_the_annotator_did(tmp_path: Path) -> None:
+    tasks = [PRODIGY, *({**PRODIGY, "answer": answer} for answer in ("reject", "ignore"))]
     path = write(tmp_path / "a.jsonl", "".join(json.dumps(task) + "\n" for task in tasks))
-    assert problems(path) == [
-        f"a.jsonl:{line}: the answer is {answer}; it is left out."
-        for line, answer in ((2, '"reject"'), (3, '"ignore"'), (4, "null"))
-    ]
-    assert read(path, report=DataReport()) == [ADA]
+    assert read(path) == [ADA]
+    path = write(tmp_path / "b.jsonl", json.dumps(PRODIGY) + "\n" + json.dumps({**PRODIGY, "answer": None}) + "\n")
+    with pytest.raises(DataError, match=r'b\.jsonl:2: field "answer" is null; it must be "accept", "reject" or'):
+        read(path)
 
 
 def test_prodigy_tasks_that_were_accepted_may_have_no_spans(tmp_path: Path) -> None:

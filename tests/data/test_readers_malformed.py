@@ -36,13 +36,17 @@ def cluener(label: Any) -> dict[str, Any]:
 GOOD_COLUMNS = "a\tB-x\nb\tO\n\n"
 CASES: dict[str, tuple[str, Any, str]] = {
     # Columns
-    "columns-one": ("conll", GOOD_COLUMNS + "c\n", ":4: 1 columns, but the first line has 2, parted by tabs;"),
-    "columns-three": ("conll", "a B-x\nb c O\n", ":2: 3 columns, but the first line has 2, parted by blanks;"),
-    "columns-blanks-for-tabs": ("conll", GOOD_COLUMNS + "c O\n", ":4: 1 columns, but the first line has 2, parted by"),
-    "columns-tabs-for-blanks": ("conll", "a O\nb\tO\n", ":2: 1 columns, but the first line has 2, parted by blanks"),
-    "columns-no-token": ("conll", GOOD_COLUMNS + "\tO\n", ":4: 1 columns, but the first line has 2"),
-    "columns-no-tag": ("conll", GOOD_COLUMNS + "c\t\n", ":4: 1 columns, but the first line has 2"),
-    "columns-blank-of-another-kind": ("conll", GOOD_COLUMNS + "\u3000\n", ":4: 1 columns, but the first line"),
+    "columns-one": ("conll", GOOD_COLUMNS + "c\n", ":4: columns: 1, but the first line has 2, parted by tabs;"),
+    "columns-three": ("conll", "a B-x\nb c O\n", ":2: columns: 3, but the first line has 2, parted by blanks;"),
+    "columns-blanks-for-tabs": (
+        "conll",
+        GOOD_COLUMNS + "c O\n",
+        ":4: columns: 1, but the first line has 2, parted by",
+    ),
+    "columns-tabs-for-blanks": ("conll", "a O\nb\tO\n", ":2: columns: 1, but the first line has 2, parted by blanks"),
+    "columns-no-token": ("conll", GOOD_COLUMNS + "\tO\n", ":4: columns: 1, but the first line has 2"),
+    "columns-no-tag": ("conll", GOOD_COLUMNS + "c\t\n", ":4: columns: 1, but the first line has 2"),
+    "columns-blank-of-another-kind": ("conll", GOOD_COLUMNS + "\u3000\n", ":4: columns: 1, but the first line"),
     "columns-lower-case-tag": ("conll", GOOD_COLUMNS + "c\tb-x\n", ":4: column 2: 'b-x' is no tag; tags are O and"),
     "columns-tag-without-label": ("conll", GOOD_COLUMNS + "c\tB-\n", ":4: column 2: 'B-' is no tag;"),
     "columns-tag-without-dash": ("conll", GOOD_COLUMNS + "c\tBx\n", ":4: column 2: 'Bx' is no tag;"),
@@ -286,7 +290,7 @@ def test_line_of_ten_megabytes(tmp_path: Path) -> None:
     for content in (json.dumps(record) + "\n", json.dumps([record])):
         (example,) = read_examples(write(tmp_path / "a.json", content))
         assert (example.text == text, len(example.entities)) == (True, 1)
-    with pytest.raises(DataError, match=r"a\.conll:1: 2000000 columns; if this is another format, name it"):
+    with pytest.raises(DataError, match=r"a\.conll:1: columns: 2000000; if this is another format, name it"):
         list(read_examples(write(tmp_path / "a.conll", text), "conll"))
     (example,) = read_examples(write(tmp_path / "b.conll", "a" * 10_000_000 + " B-x\n"), "conll")
     assert len(example.text) == 10_000_000

@@ -1,4 +1,4 @@
-"""What the commands share: loading, running the pipeline with a progress bar, tables, whole files."""
+"""What the commands share: loading, running the pipeline with a progress bar, whole files."""
 
 import os
 from collections import deque
@@ -10,20 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from ..data import DataError, Example
-from ..evaluation_report import shown_ratios
-from ..metrics import SpanCounts, SpanMetrics, score_predictions
-from ..modeling.span_decoding import PredictedEntity
 from ..partial import whole_path
 from .progress import RecognitionBar
 
 
 # Of what takes seconds to import, a command imports what it needs when it needs it.
 if TYPE_CHECKING:
+    from ..metrics import SpanMetrics
     from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
+    from ..modeling.span_decoding import PredictedEntity
 
 # A label or a path may look like an emoji's name.
 messages = Console(stderr=True, emoji=False)
@@ -135,7 +132,7 @@ def recognise(
     total: int | None = None,
     show_bar: bool = True,
     **options: Any,
-) -> Generator[tuple[Example, list[PredictedEntity]]]:
+) -> Generator[tuple[Example, list["PredictedEntity"]]]:
     """Yield each example with its predicted entities, in order, as they come, under a progress bar.
 
     `total` is the number of examples, if it is known, and `options` are those of the pipeline's call.
@@ -187,30 +184,12 @@ def check_options(pipe: "GlobalPointerNerPipeline", options: dict[str, Any]) -> 
         raise InputError(str(error)) from error
 
 
-def evaluate_examples(pipe: "GlobalPointerNerPipeline", examples: list[Example], batch_size: int) -> SpanMetrics:
+def evaluate_examples(pipe: "GlobalPointerNerPipeline", examples: list[Example], batch_size: int) -> "SpanMetrics":
     """Strict metrics of a pipeline on labelled texts, in characters: what tokens cannot express counts as missed."""
+    from ..metrics import score_predictions
+
     predictions = [entities for _, entities in recognise(pipe, examples, batch_size, total=len(examples))]
     return score_predictions(examples, predictions, labels=pipe.model.config.label2id)
-
-
-def metrics_table(metrics: SpanMetrics, title: str) -> Table:
-    """Precision, recall and F1 of every type, micro and macro."""
-    table = Table(title=Text(title))
-    table.add_column("type")
-    for name in ("precision", "recall", "F1", "gold", "predicted", "correct"):
-        table.add_column(name, justify="right")
-
-    def add(name: str, counts: SpanCounts, last: bool) -> None:
-        numbers = map(str, (counts.gold, counts.predicted, counts.correct))
-        # As `Text`, so that brackets in a label are no markup.
-        table.add_row(Text(name), *shown_ratios(counts), *numbers, end_section=last)
-
-    types = list(metrics.per_type.items())
-    for index, (label, counts) in enumerate(types, start=1):
-        add(label, counts, last=index == len(types))
-    add("micro", metrics.micro, last=False)
-    table.add_row("macro", *shown_ratios(metrics.micro, metrics.macro))
-    return table
 
 
 @contextmanager

@@ -5,14 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from ..data import Example, read_examples
-from ..document_counts import count_by_label
-from ..evaluation import Evaluation
-from ..evaluation_report import Comparison, EvaluationReport, shown_ratios
-from ..significance import compare_models
 from .common import (
     InputError,
     OverlapOfModel,
@@ -22,7 +16,6 @@ from .common import (
     check_options,
     load_pipeline,
     messages,
-    metrics_table,
     parse_thresholds,
     recognise,
     thresholds_of,
@@ -31,6 +24,8 @@ from .inputs import readable_file
 
 
 if TYPE_CHECKING:
+    from ..evaluation import Evaluation
+    from ..evaluation_report import Comparison
     from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 
 
@@ -64,11 +59,14 @@ def evaluate(
     evaluation = evaluations[0]
     comparison = None if compare is None else _compare(compare, evaluation, evaluations[1])
 
+    from ..evaluation_report import EvaluationReport
+    from .tables import comparison_table, groups_table, metrics_table
+
     console = Console()
     console.print(metrics_table(evaluation.types.metrics, str(data)))
-    console.print(_groups_table(evaluation))
+    console.print(groups_table(evaluation))
     if comparison is not None:
-        console.print(_comparison_table(comparison))
+        console.print(comparison_table(comparison))
     if report is not None:
         EvaluationReport(model, str(data), evaluation, comparison).save(report)
         messages.print(f"The report is in {report}.", markup=False, highlight=False)
@@ -94,48 +92,18 @@ def _evaluate(
     labels: list[str],
     batch_size: int,
     options: dict[str, Any],
-) -> Evaluation:
+) -> "Evaluation":
+    from ..evaluation import Evaluation
+
     found = recognise(pipe, examples, batch_size, total=len(examples), **options)
     predictions = [entities for _, entities in found]
     return Evaluation.from_predictions(examples, predictions, labels)
 
 
-def _compare(name: str, first: Evaluation, second: Evaluation) -> Comparison:
+def _compare(name: str, first: "Evaluation", second: "Evaluation") -> "Comparison":
+    from ..document_counts import count_by_label
+    from ..evaluation_report import Comparison
+    from ..significance import compare_models
+
     labels = first.labels
     return Comparison(name, compare_models(count_by_label(first.texts, labels), count_by_label(second.texts, labels)))
-
-
-def _groups_table(evaluation: Evaluation) -> Table:
-    """Precision, recall and F1 by length and density, and where less must be right."""
-    errors = evaluation.errors
-    sections = {
-        "length {}": evaluation.lengths.metrics.per_type,
-        "longest {}": evaluation.longest.metrics.per_type,
-        "density {}": evaluation.densities.metrics.per_type,
-        "{} only": {"boundaries": errors.boundaries, "types": errors.labels},
-    }
-    table = Table()
-    table.add_column("group")
-    for name in ("precision", "recall", "F1", "gold", "predicted", "correct"):
-        table.add_column(name, justify="right")
-    for title, groups in sections.items():
-        for name, counts in groups.items():
-            table.add_row(
-                title.format(name), *shown_ratios(counts), *map(str, (counts.gold, counts.predicted, counts.correct))
-            )
-        table.add_section()
-    return table
-
-
-def _comparison_table(comparison: Comparison) -> Table:
-    """The scores of both models, and how sure their difference is."""
-    table = Table(title=Text(f"Compared with {comparison.other}"))
-    table.add_column("score")
-    for name in ("this", "other", "difference", "95 % interval", "p"):
-        table.add_column(name, justify="right")
-    for name, difference in comparison.differences.items():
-        values = (f"{value:.4f}" for value in (difference.first, difference.second))
-        low, high = difference.interval
-        interval = f"{low:+.4f} {high:+.4f}"
-        table.add_row(name, *values, f"{difference.value:+.4f}", interval, f"{difference.p_value:.4f}")
-    return table

@@ -13,8 +13,6 @@ import typer
 
 from ..data import Example, read_examples
 from ..data.readers import count_examples, input_format
-from ..modeling.span_decoding import CharSpan, PredictedEntity, entities_of
-from ..visualization import HtmlFragment, render, stream_page
 from .common import (
     InputError,
     OverlapOfModel,
@@ -35,6 +33,8 @@ from .summary import Summary
 
 if TYPE_CHECKING:
     from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
+    from ..modeling.span_decoding import PredictedEntity
+    from ..visualization import HtmlFragment
 
 
 def predict(
@@ -171,11 +171,16 @@ def _write(records: Iterable[dict[str, Any]], file: TextIO) -> Iterator[dict[str
 
 def _write_page(path: Path, records: Iterable[dict[str, Any]], labels: Sequence[str], title: str) -> None:
     """Write an HTML page of records as they come."""
+    from ..visualization import stream_page
+
     with whole_file(path) as page:
         page.writelines(stream_page((_render(record, labels) for record in records), title))
 
 
-def _render(record: dict[str, Any], labels: Sequence[str]) -> HtmlFragment:
+def _render(record: dict[str, Any], labels: Sequence[str]) -> "HtmlFragment":
+    from ..modeling.span_decoding import CharSpan, entities_of
+    from ..visualization import render
+
     spans = [CharSpan(e["start"], e["end"], e["label"], e["score"]) for e in record["entities"]]
     return render(record["text"], entities_of(record["text"], spans), labels)
 
@@ -190,7 +195,7 @@ def _json_line(record: dict[str, Any], encoding: str) -> str:
     return line + "\n"
 
 
-def _record(example: Example, entities: Iterable[PredictedEntity]) -> dict[str, Any]:
+def _record(example: Example, entities: Iterable["PredictedEntity"]) -> dict[str, Any]:
     """The package's own data format, with the fields that were given and a score for each entity."""
     found = [
         {"start": e["start"], "end": e["end"], "label": e["entity_group"], "score": round(e["score"], 6)}

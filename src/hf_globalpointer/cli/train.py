@@ -21,7 +21,6 @@ from .common import (
     evaluate_examples,
     loading,
     messages,
-    metrics_table,
     say,
     whole_file,
 )
@@ -167,6 +166,7 @@ def train(
     from ..registration import TASK, register
     from ..trainer import EpochCallback, FiniteLossCallback, GlobalPointerTrainer
     from .epoch_lines import EpochLines
+    from .tables import metrics_table
 
     register()
     transformers.set_seed(seed)
@@ -192,11 +192,13 @@ def train(
     for name, examples in splits.items():
         data[name] = ExampleDataset(examples, tokenizer, config, joined if name == "train" else 0.0, seed)
         reports[name] = data[name].report
-        say(f"{name}: {len(examples)} examples, {reports[name].summary()}")
+        say(f"{name} examples: {len(examples)}; {reports[name].summary()}")
     steps = math.ceil(len(data["train"]) / (batch_size * gradient_accumulation))
     epochs = default_epochs(steps) if epochs is None else epochs
     encoder_lr = default_encoder_lr(config.hidden_size) if encoder_lr is None else encoder_lr
-    say(f"{epochs} epochs of {steps} steps; peak learning rates {encoder_lr:g} (encoder) and {head_lr:g} (head).")
+    say(
+        f"Epochs: {epochs}, steps in each: {steps}; peak learning rates: {encoder_lr:g} (encoder), {head_lr:g} (head)."
+    )
 
     try:
         card = GlobalPointerModelCard.from_model(

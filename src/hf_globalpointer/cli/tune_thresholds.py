@@ -13,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ..data import read_examples
-from ..metrics import SpanMetrics
 from .common import InputError, Overlap, check_labels, evaluate_examples, load_pipeline, messages, say, whole_file
 from .inputs import readable_file
 
 
 if TYPE_CHECKING:
+    from ..metrics import SpanMetrics
     from ..thresholds import Curve
 
 _NOTE = (
@@ -39,7 +39,7 @@ class Tuned:
     """Thresholds, and the metrics they give."""
 
     thresholds: dict[str, float]
-    metrics: SpanMetrics
+    metrics: "SpanMetrics"
 
     def score(self, objective: Objective) -> float:
         """What is to be highest: micro-F1, or the mean of the labels' F1."""

@@ -10,7 +10,7 @@ from typing import Any
 from torch.utils.data import Dataset
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-from ..modeling.characters import needs_no_blanks
+from ..modeling.scripts import needs_no_blanks
 from .alignment import OnUnaligned, encode_examples
 from .schema import Entity, Example
 

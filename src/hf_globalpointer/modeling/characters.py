@@ -4,26 +4,13 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .scripts import is_among, needs_no_blanks
 
-# Code points, first and last, of scripts without blanks between words: Thai and Lao, Myanmar, Khmer, kana, Han.
-SCRIPTS_WITHOUT_BLANKS = (
-    (0x0E00, 0x0EFF),
-    (0x1000, 0x109F),
-    (0x1780, 0x17FF),
-    (0x3005, 0x3007),
-    (0x3040, 0x30FF),
-    (0x31F0, 0x31FF),
-    (0x3400, 0x9FFF),
-    (0xF900, 0xFAFF),
-    (0xFF66, 0xFF9F),
-    (0x1AFF0, 0x1B16F),
-    (0x20000, 0x3FFFF),
-)
+
 # Vowels and finals of Hangul that is not composed, which follow the first letter of their syllable.
 _HANGUL_LATER = ((0x1160, 0x11FF), (0xD7B0, 0xD7FF))
 
@@ -98,18 +85,8 @@ def sentence_ends(text: str) -> NDArray[np.bool_]:
     return ends
 
 
-@cache
-def needs_no_blanks(character: str) -> bool:
-    """Whether a character is of a script without blanks between words."""
-    return _is_among(character, SCRIPTS_WITHOUT_BLANKS)
-
-
 def _kind(character: str) -> int:
     letter = (character.isalnum() or character == "_") and not needs_no_blanks(character)
-    mark = unicodedata.category(character).startswith("M") or _is_among(character, _HANGUL_LATER)
+    mark = unicodedata.category(character).startswith("M") or is_among(character, _HANGUL_LATER)
     kinds = {BLANK: character.isspace(), MARK: mark, LETTER: letter, JOINER: character in "\u200c\u200d"}
     return _KNOWN | sum(kind for kind, is_such in kinds.items() if is_such)
-
-
-def _is_among(character: str, ranges: Iterable[tuple[int, int]]) -> bool:
-    return any(first <= ord(character) <= last for first, last in ranges)

@@ -132,10 +132,10 @@ def _sentences(path: Path) -> Iterator[list[_Row]]:
         if not width:
             width, tabs = len(values), "\t" in line
             if width > _MOST_COLUMNS:
-                raise DataError(f"{path}:{number}: {width} columns; if this is another format, name it {NAMING}.")
+                raise DataError(f"{path}:{number}: columns: {width}; if this is another format, name it {NAMING}.")
         if len(values) != width or not all(values):
             raise DataError(
-                f"{path}:{number}: {len([v for v in values if v])} columns, but the first line has {width}, parted by "
+                f"{path}:{number}: columns: {sum(map(bool, values))}, but the first line has {width}, parted by "
                 f"{'tabs' if tabs else 'blanks'}; every line must have the same, and a blank line must part sentences."
             )
         rows.append((number, values))

@@ -14,27 +14,21 @@ from .records import json_records
 def read_prodigy(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
     """Yield the example of each task that was accepted, or has no answer; tokens are not read.
 
-    A task that was accepted without spans has no entities.
-
-    Problems: a task whose answer is another, as "reject" or "ignore", is left out.
+    A task that was accepted without spans has no entities. One that the annotator rejected or ignored is left out.
 
     Raises:
-        DataError: If a field is missing or of another kind.
+        DataError: If a field is missing or of another kind, or an answer is none of Prodigy's.
     """
     for source, record in json_records(path):
         try:
-            example = _parse(record, labelled, source)
+            if _is_accepted(record):
+                yield parse_record(record, labelled and "answer" not in record, source, "spans")
         except DataError as error:
             raise DataError(f"{source}: {error}") from error
-        if example is None:
-            on_problem(f"{source}: the answer is {shown(record['answer'])}; it is left out.")
-        else:
-            yield example
 
 
-def _parse(record: Any, labelled: bool, source: str) -> Example | None:
-    """The example of a task; none if it is not an accepted one."""
-    record = typed(record, dict, "the task")
-    if record.get("answer", "accept") != "accept":
-        return None
-    return parse_record(record, labelled and "answer" not in record, source, "spans")
+def _is_accepted(record: Any) -> bool:
+    answer = typed(record, dict, "the task").get("answer", "accept")
+    if answer not in ("accept", "reject", "ignore"):
+        raise DataError(f'field "answer" is {shown(answer)}; it must be "accept", "reject" or "ignore".')
+    return bool(answer == "accept")

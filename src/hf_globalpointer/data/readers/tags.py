@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from ...modeling.characters import needs_no_blanks
+from ...modeling.scripts import needs_no_blanks
 from ..schema import DataError, Entity
 
 

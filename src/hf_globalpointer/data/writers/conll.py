@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from ...modeling.characters import needs_no_blanks, word_boundaries
+from ...modeling.scripts import needs_no_blanks
 from ..readers.tags import join_tokens
 from ..report import OnProblem
 from ..schema import DataError, Entity, Example
@@ -48,6 +48,8 @@ def _token_spans(example: Example) -> list[_Span]:
     starts, ends = ({span[side] for span in spans} for side in (0, 1))
     if all(entity.start in starts and entity.end in ends for entity in example.entities):
         return spans
+    from ...modeling.characters import word_boundaries
+
     boundaries = word_boundaries(text)
     boundaries[[edge for entity in example.entities for edge in (entity.start, entity.end)]] = True
     return [
