@@ -24,7 +24,8 @@ demo: setup  ## Train on the sample data, reload the checkpoint, show entities (
 test: quality  ## Check style and types, then run all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-quality: setup  ## Check format, lint and types
+quality: setup  ## Check format, lint, types and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo

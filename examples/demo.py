@@ -12,7 +12,7 @@ from pathlib import Path
 from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
 from hf_globalpointer.cli.train import train
-from hf_globalpointer.visualization import render, render_page
+from hf_globalpointer.reports.visualization import render, render_page
 
 
 SENTENCES = [

@@ -1,13 +1,5 @@
 """The names of the package, for type checkers and for `lazy_loader`, which imports each when it is first used."""
 
-from .adversarial import worst_embeddings as worst_embeddings
-from .checkpoints import (
-    begin_run as begin_run,
-    check_output_folder as check_output_folder,
-    checkpoint_bytes as checkpoint_bytes,
-    data_digest as data_digest,
-    last_whole_checkpoint as last_whole_checkpoint,
-)
 from .data import (
     DataCollatorForGlobalPointer as DataCollatorForGlobalPointer,
     DataError as DataError,
@@ -22,12 +14,11 @@ from .data import (
     read_examples as read_examples,
     write_examples as write_examples,
 )
-from .metrics import (
+from .evaluation.metrics import (
     ComputeSpanMetrics as ComputeSpanMetrics,
     SpanMetrics as SpanMetrics,
     score_predictions as score_predictions,
 )
-from .model_card import GlobalPointerModelCard as GlobalPointerModelCard, ModelCardCallback as ModelCardCallback
 from .modeling.configuration_global_pointer import (
     BertEfficientGlobalPointerConfig as BertEfficientGlobalPointerConfig,
     BertGlobalPointerConfig as BertGlobalPointerConfig,
@@ -48,12 +39,22 @@ from .modeling.span_heads import (
 )
 from .modeling.span_scores import SpanScores as SpanScores
 from .modeling.token_windows import max_tokens as max_tokens
-from .optimization import freeze_unused as freeze_unused, parameter_groups as parameter_groups
 from .registration import register as register
-from .trainer import (
+from .reports.model_card import GlobalPointerModelCard as GlobalPointerModelCard
+from .training.adversarial import worst_embeddings as worst_embeddings
+from .training.callbacks import (
     EpochCallback as EpochCallback,
     FiniteLossCallback as FiniteLossCallback,
-    GlobalPointerTrainer as GlobalPointerTrainer,
+    ModelCardCallback as ModelCardCallback,
 )
+from .training.optimization import freeze_unused as freeze_unused, parameter_groups as parameter_groups
+from .training.run_folder import (
+    begin_run as begin_run,
+    check_output_folder as check_output_folder,
+    checkpoint_bytes as checkpoint_bytes,
+    data_digest as data_digest,
+    last_whole_checkpoint as last_whole_checkpoint,
+)
+from .training.trainer import GlobalPointerTrainer as GlobalPointerTrainer
 
 __version__: str

@@ -6,7 +6,6 @@ import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .modeling.checkpoint_files import TASK
 from .modeling.configuration_global_pointer import (
     BertEfficientGlobalPointerConfig,
     BertGlobalPointerConfig,
@@ -20,6 +19,7 @@ from .modeling.modeling_global_pointer import (
     EncoderForGlobalPointer,
 )
 from .modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
+from .modeling.remote_code import TASK
 
 
 __all__ = ["MODELS", "TASK", "register"]

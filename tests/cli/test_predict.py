@@ -18,7 +18,7 @@ from transformers import AutoModelForTokenClassification, pipeline
 from hf_globalpointer import Example
 from hf_globalpointer.cli import main
 from hf_globalpointer.cli.common import recognise
-from hf_globalpointer.visualization import render, render_page
+from hf_globalpointer.reports.visualization import render, render_page
 
 
 Run = Callable[..., tuple[int, str, str]]

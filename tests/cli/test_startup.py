@@ -59,7 +59,7 @@ def test_every_name_can_be_imported() -> None:
     code = (
         "import hf_globalpointer as g, hf_globalpointer.data as d; [getattr(m, n) for m in (g, d) for n in m.__all__]"
     )
-    assert "hf_globalpointer.trainer" in modules_after(code)
+    assert "hf_globalpointer.training.trainer" in modules_after(code)
 
 
 def test_an_interrupt_while_starting_leaves_no_traceback() -> None:

@@ -12,9 +12,9 @@ from transformers import EvalPrediction, PreTrainedTokenizerBase, PreTrainedToke
 from conftest import bounds_of, windows_of
 from hf_globalpointer.data import AlignmentReport, DataError, Entity, Example, encode_examples, read_examples
 from hf_globalpointer.data.alignment import _TokenFinder
-from hf_globalpointer.metrics import ComputeSpanMetrics, score_predictions
-from hf_globalpointer.modeling.characters import character_kinds, word_boundaries
+from hf_globalpointer.evaluation.metrics import ComputeSpanMetrics, score_predictions
 from hf_globalpointer.modeling.token_windows import TokenWindow, tidy_offsets, token_windows
+from hf_globalpointer.modeling.words import character_kinds, word_boundaries
 
 
 SAMPLES = list(read_examples(str(files("hf_globalpointer.data") / "samples" / "dev.jsonl")))

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from conftest import LABELS, bounds_of, make_char_tokenizer, make_model, owner_of
 from hf_globalpointer import GlobalPointerNerPipeline
-from hf_globalpointer.modeling.characters import word_boundaries
+from hf_globalpointer.modeling.words import word_boundaries
 
 
 Key = tuple[str, int, int]

@@ -12,8 +12,8 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from conftest import any_text, make_char_tokenizer, windows_of
 from hf_globalpointer.modeling import token_windows as module
-from hf_globalpointer.modeling.characters import character_kinds, word_boundaries
 from hf_globalpointer.modeling.token_windows import _cuts, tidy_offsets
+from hf_globalpointer.modeling.words import character_kinds, word_boundaries
 
 
 CHAR_TOKENIZER = make_char_tokenizer()

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 from rich.console import Console
 
+from ..atomic_files import whole_path
 from ..data import DataError, Example
-from ..partial import whole_path
 from .progress import RecognitionBar
 
 
 # Of what takes seconds to import, a command imports what it needs when it needs it.
 if TYPE_CHECKING:
-    from ..metrics import SpanMetrics
+    from ..evaluation.metrics import SpanMetrics
     from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
     from ..modeling.span_decoding import PredictedEntity
 
@@ -186,7 +186,7 @@ def check_options(pipe: "GlobalPointerNerPipeline", options: dict[str, Any]) -> 
 
 def evaluate_examples(pipe: "GlobalPointerNerPipeline", examples: list[Example], batch_size: int) -> "SpanMetrics":
     """Strict metrics of a pipeline on labelled texts, in characters: what tokens cannot express counts as missed."""
-    from ..metrics import score_predictions
+    from ..evaluation.metrics import score_predictions
 
     predictions = [entities for _, entities in recognise(pipe, examples, batch_size, total=len(examples))]
     return score_predictions(examples, predictions, labels=pipe.model.config.label2id)

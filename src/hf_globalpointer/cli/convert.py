@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ..data.readers.lines import numbered_lines
-from ..layouts import LAYOUTS
+from ..data.formats.lines import numbered_lines
+from ..weight_layouts import LAYOUTS
 from .common import InputError, loading, messages
 
 
@@ -45,9 +45,9 @@ def convert(
     # These take seconds to import.
     from transformers import AutoTokenizer
 
-    from ..checkpoints import check_output_folder
-    from ..convert import ConversionError, convert_checkpoint
+    from ..conversion import ConversionError, convert_checkpoint
     from ..modeling.configuration_global_pointer import BertEfficientGlobalPointerConfig, BertGlobalPointerConfig
+    from ..training.run_folder import check_output_folder
 
     with loading("encoder", encoder):
         AutoTokenizer.from_pretrained(encoder)

@@ -7,8 +7,8 @@ import typer
 from rich.progress import Progress
 
 from ..data import DataReport, read_examples, write_examples
-from ..data.readers import FORMATS, input_format
-from ..data.writers import WRITERS, output_format
+from ..data.formats.reading import FORMATS, input_format
+from ..data.formats.writing import WRITERS, output_format
 from .common import messages, say
 from .data_check import check
 from .inputs import readable_file

@@ -20,7 +20,7 @@ from .inputs import readable_files
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from ..data.check import SplitCheck
+    from ..data.checks import SplitCheck
 
 _PLOT_FORMATS = (".png", ".svg", ".pdf")
 # Findings of a kind that are shown, unless all are.
@@ -83,7 +83,7 @@ def check(
 
 def _run(files: list[Path], tokenizer: str | None, plot: Path | None) -> dict[str, "SplitCheck"]:
     """Check all files; what cannot be used is said before the slow work."""
-    from ..data.check import Kind, check_splits
+    from ..data.checks import Kind, check_splits
 
     if plot is not None:
         _check_plot(plot)

@@ -24,9 +24,9 @@ from .inputs import readable_file
 
 
 if TYPE_CHECKING:
-    from ..evaluation import Evaluation
-    from ..evaluation_report import Comparison
+    from ..evaluation.evaluation import Evaluation
     from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
+    from ..reports.evaluation_report import Comparison
 
 
 def evaluate(
@@ -59,7 +59,7 @@ def evaluate(
     evaluation = evaluations[0]
     comparison = None if compare is None else _compare(compare, evaluation, evaluations[1])
 
-    from ..evaluation_report import EvaluationReport
+    from ..reports.evaluation_report import EvaluationReport
     from .tables import comparison_table, groups_table, metrics_table
 
     console = Console()
@@ -93,7 +93,7 @@ def _evaluate(
     batch_size: int,
     options: dict[str, Any],
 ) -> "Evaluation":
-    from ..evaluation import Evaluation
+    from ..evaluation.evaluation import Evaluation
 
     found = recognise(pipe, examples, batch_size, total=len(examples), **options)
     predictions = [entities for _, entities in found]
@@ -101,9 +101,9 @@ def _evaluate(
 
 
 def _compare(name: str, first: "Evaluation", second: "Evaluation") -> "Comparison":
-    from ..document_counts import count_by_label
-    from ..evaluation_report import Comparison
-    from ..significance import compare_models
+    from ..evaluation.document_counts import count_by_label
+    from ..evaluation.significance import compare_models
+    from ..reports.evaluation_report import Comparison
 
     labels = first.labels
     return Comparison(name, compare_models(count_by_label(first.texts, labels), count_by_label(second.texts, labels)))

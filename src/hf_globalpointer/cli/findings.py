@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..data.check import QUANTILES, Kind, SplitCheck, quantile
+from ..data.checks import QUANTILES, Kind, SplitCheck, quantile
 
 
 # Columns of a table that a label takes.

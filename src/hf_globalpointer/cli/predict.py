@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from ..data import Example, read_examples
-from ..data.readers import count_examples, input_format
+from ..data.formats.reading import count_examples, input_format
 from .common import (
     InputError,
     OverlapOfModel,
@@ -34,7 +34,7 @@ from .summary import Summary
 if TYPE_CHECKING:
     from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
     from ..modeling.span_decoding import PredictedEntity
-    from ..visualization import HtmlFragment
+    from ..reports.visualization import HtmlFragment
 
 
 def predict(
@@ -171,7 +171,7 @@ def _write(records: Iterable[dict[str, Any]], file: TextIO) -> Iterator[dict[str
 
 def _write_page(path: Path, records: Iterable[dict[str, Any]], labels: Sequence[str], title: str) -> None:
     """Write an HTML page of records as they come."""
-    from ..visualization import stream_page
+    from ..reports.visualization import stream_page
 
     with whole_file(path) as page:
         page.writelines(stream_page((_render(record, labels) for record in records), title))
@@ -179,7 +179,7 @@ def _write_page(path: Path, records: Iterable[dict[str, Any]], labels: Sequence[
 
 def _render(record: dict[str, Any], labels: Sequence[str]) -> "HtmlFragment":
     from ..modeling.span_decoding import CharSpan, entities_of
-    from ..visualization import render
+    from ..reports.visualization import render
 
     spans = [CharSpan(e["start"], e["end"], e["label"], e["score"]) for e in record["entities"]]
     return render(record["text"], entities_of(record["text"], spans), labels)

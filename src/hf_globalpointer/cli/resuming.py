@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn, TextIO
 
-from ..partial import partial_path, whole_path
+from ..atomic_files import partial_path, whole_path
 from .common import InputError, say, whole_file
 
 

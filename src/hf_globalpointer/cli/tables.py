@@ -3,9 +3,9 @@
 from rich.table import Table
 from rich.text import Text
 
-from ..evaluation import Evaluation
-from ..evaluation_report import Comparison, shown_ratios
-from ..metrics import SpanCounts, SpanMetrics
+from ..evaluation.evaluation import Evaluation
+from ..evaluation.metrics import SpanCounts, SpanMetrics
+from ..reports.evaluation_report import Comparison, shown_ratios
 
 
 def metrics_table(metrics: SpanMetrics, title: str) -> Table:

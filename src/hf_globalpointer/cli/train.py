@@ -32,7 +32,7 @@ from .resuming import interruptible
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, Trainer
 
-    from ..metrics import SpanMetrics
+    from ..evaluation.metrics import SpanMetrics
 
 
 # Evaluate and save every epoch, and end with the best one.
@@ -149,7 +149,15 @@ def train(
     import transformers
     from transformers import AutoTokenizer, EarlyStoppingCallback, ProgressCallback, TrainingArguments
 
-    from ..checkpoints import (
+    from ..data import DataCollatorForGlobalPointer, ExampleDataset, find_span_rules
+    from ..evaluation.metrics import ComputeSpanMetrics
+    from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
+    from ..modeling.token_windows import window_size
+    from ..registration import TASK, register
+    from ..reports.model_card import GlobalPointerModelCard
+    from ..training.callbacks import EpochCallback, FiniteLossCallback, ModelCardCallback
+    from ..training.optimization import default_encoder_lr, default_epochs, parameter_groups
+    from ..training.run_folder import (
         RUN_SETTINGS_NAME,
         begin_run,
         check_output_folder,
@@ -157,14 +165,7 @@ def train(
         data_digest,
         last_whole_checkpoint,
     )
-    from ..data import DataCollatorForGlobalPointer, ExampleDataset, find_span_rules
-    from ..metrics import ComputeSpanMetrics
-    from ..model_card import GlobalPointerModelCard, ModelCardCallback
-    from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
-    from ..modeling.token_windows import window_size
-    from ..optimization import default_encoder_lr, default_epochs, parameter_groups
-    from ..registration import TASK, register
-    from ..trainer import EpochCallback, FiniteLossCallback, GlobalPointerTrainer
+    from ..training.trainer import GlobalPointerTrainer
     from .epoch_lines import EpochLines
     from .tables import metrics_table
 

@@ -18,8 +18,8 @@ from .inputs import readable_file
 
 
 if TYPE_CHECKING:
-    from ..metrics import SpanMetrics
-    from ..thresholds import Curve
+    from ..evaluation.metrics import SpanMetrics
+    from ..evaluation.thresholds import Curve
 
 _NOTE = (
     "The thresholds in config.json were chosen later, with `hf-globalpointer tune-thresholds`; the scores above were "
@@ -86,8 +86,8 @@ def tune_thresholds(
     examples = list(read_examples(data))
 
     # These take seconds to import.
-    from ..checkpoints import check_output_folder
-    from ..thresholds import FLOOR, best_thresholds, collect_candidates, plot_curves, precision_recall_curve
+    from ..evaluation.thresholds import FLOOR, best_thresholds, collect_candidates, plot_curves, precision_recall_curve
+    from ..training.run_folder import check_output_folder
 
     pipe = load_pipeline(str(model))
     check_labels(examples, pipe.model.config.label2id, "the model's labels")

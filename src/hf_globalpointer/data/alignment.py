@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from ..modeling.characters import word_boundaries
 from ..modeling.token_windows import Integers, TokenWindows, token_windows, window_size
-from .schema import DataError, Entity, Example
+from ..modeling.words import word_boundaries
+from .examples import DataError, Entity, Example
 
 
 OnUnaligned = Literal["drop", "expand", "error"]

@@ -12,7 +12,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from ..modeling.scripts import needs_no_blanks
 from .alignment import OnUnaligned, encode_examples
-from .schema import Entity, Example
+from .examples import Entity, Example
 
 
 # Punctuation of scripts without spaces: U+2019 and U+201D, and what is as wide as an ideograph.

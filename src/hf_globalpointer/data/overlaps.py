@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from .schema import Entity
+from .examples import Entity
 
 
 class Overlaps(NamedTuple):

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal, Self
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, BertConfig, PreTrainedConfig
 
-from .checkpoint_files import WEIGHTS_FIELD, refuse_weights_field, write_code
+from .remote_code import write_code
+from .weight_files import WEIGHTS_FIELD, refuse_weights_field
 
 
 LABEL_FIELDS = ("labels", "id2label", "label2id", "num_labels")

@@ -21,7 +21,6 @@ from transformers import (
 )
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple, logging
 
-from .checkpoint_files import check_weight_files, code_fields, safetensors_only
 from .configuration_global_pointer import (
     LABEL_FIELDS,
     BertEfficientGlobalPointerConfig,
@@ -30,9 +29,11 @@ from .configuration_global_pointer import (
     EncoderGlobalPointerConfig,
 )
 from .loss_global_pointer import LOSSES
+from .remote_code import code_fields
 from .span_heads import EfficientGlobalPointerHead, GlobalPointerHead, SpanHead
 from .span_labels import spans_from_labels
 from .span_scores import ScoredSpans, SpanScores
+from .weight_files import check_weight_files, safetensors_only
 
 
 logger = logging.get_logger(__name__)

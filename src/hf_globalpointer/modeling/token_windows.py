@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
-from .characters import BLANK, MARK, boundaries_of_kinds, character_kinds, sentence_ends, word_boundaries
+from .words import BLANK, MARK, boundaries_of_kinds, character_kinds, sentence_ends, word_boundaries
 
 
 Integers = NDArray[np.int64]

@@ -1,0 +1,47 @@
+"""CLUENER: `{"text", "label": {type: {surface: [[start, end], ...]}}}`, end inclusive."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..data_report import OnProblem
+from ..examples import DataError, Entity, Example
+from .fields import check_surface, entity_label, field, identifier, shown, typed
+from .records import json_records
+
+
+def read_cluener(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
+    """Yield the example of each record.
+
+    Raises:
+        DataError: If a field is missing or of another kind, or the text at an entity's place is not the entity's.
+    """
+    for source, record in json_records(path):
+        try:
+            yield _parse(record, labelled, source)
+        except DataError as error:
+            raise DataError(f"{source}: {error}") from error
+
+
+def _parse(record: Any, labelled: bool, source: str) -> Example:
+    record = typed(record, dict, "the record")
+    text = field(record, "text", str)
+    entities = []
+    if labelled or "label" in record:
+        for label, surfaces in field(record, "label", dict).items():
+            where = f"label.{label}"
+            entity_label(label, where)
+            for surface, spans in typed(surfaces, dict, where).items():
+                for span in typed(spans, list, f"{where}.{surface}"):
+                    start, end = inclusive_span(span, f"{where}.{surface}")
+                    check_surface(text, start, end, surface, where)
+                    entities.append(Entity(start, end, label))
+    return Example(text, tuple(entities), identifier(record), source)
+
+
+def inclusive_span(span: Any, where: str) -> tuple[int, int]:
+    """Start and exclusive end of a pair with an inclusive end."""
+    if not isinstance(span, list) or len(span) != 2:
+        raise DataError(f"{where} must hold [start, end] pairs, got {shown(span)}.")
+    start, last = (typed(value, int, where) for value in span)
+    return start, last + 1

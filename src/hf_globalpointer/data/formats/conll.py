@@ -1,0 +1,296 @@
+"""CoNLL columns: a token a line with its tags, a blank line after each sentence; columns of tags are layers."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from ...modeling.scripts import needs_no_blanks
+from ..data_report import OnProblem
+from ..examples import DataError, Entity, Example
+from .columns import is_comment, is_document_start, split_columns
+from .detection import NAMING
+from .lines import numbered_lines
+from .tags import OUTSIDE, Scheme, SchemeEvidence, Tag, join_tokens, parse_tag, parse_tags, tagged_spans, token_entity
+
+
+# What CoNLL-2000 and CoNLL-2003 call phrases, and TreeTagger, as in the German CoNLL-2003, calls chunks: a column of
+# these beside another column of tags holds no entities.
+_CHUNKS = {"NP", "VP", "PP", "ADVP", "ADJP", "SBAR", "PRT", "CONJP", "INTJ", "LST", "UCP"}
+_CHUNKS |= {"NC", "VC", "PC", "ADVC", "ADJC", "CONJC"}
+
+_MOST_COLUMNS = 1000
+# A column of so few values that are no tags, and of tags, was meant as tags; one of words or lemmas has more.
+_FEW = 2
+# What layers of some nested data have in place of O.
+_NOTHING = "_"
+
+_Row = tuple[int, list[str]]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which column holds what.
+
+    Args:
+        token (`int`): The column of tokens.
+        layers (`dict[int, Scheme]`): The scheme of each column of tags.
+        unread (`dict[int, str]`): Columns that are not read though they hold tags, each with a value that is none.
+    """
+
+    token: int
+    layers: dict[int, Scheme]
+    unread: dict[int, str]
+
+
+@dataclass
+class _Column:
+    """What the first pass learns of a column."""
+
+    num_tags: int = 0
+    num_nothing: int = 0
+    labels: set[str] = field(default_factory=set)
+    others: set[str] = field(default_factory=set)
+    evidence: SchemeEvidence = field(default_factory=SchemeEvidence)
+    counts_from: set[int] = field(default_factory=lambda: {0, 1})
+
+    def add(self, values: Sequence[str]) -> None:
+        """See the values of a sentence."""
+        tags = [_tag(value) for value in values]
+        nothing = values.count(_NOTHING)
+        self.num_nothing += nothing
+        self.num_tags += sum(tag is not None for tag in tags) - nothing
+        # More labels than phrases have, and more than a few other values, are enough to know.
+        if len(self.labels) <= len(_CHUNKS):
+            self.labels.update(tag.label for tag in tags if tag is not None and tag.label)
+        if len(self.others) <= _FEW:
+            self.others.update(value for value, tag in zip(values, tags, strict=True) if tag is None)
+        self.evidence.add(tag or OUTSIDE for tag in tags)
+        self.counts_from = {
+            first
+            for first in self.counts_from
+            if all(value == str(number) for number, value in enumerate(values, start=first))
+        }
+
+    def is_tagged(self, num_rows: int) -> bool:
+        """Whether most of its values are tags."""
+        return self.num_tags > 0 and 2 * (self.num_tags + self.num_nothing) > num_rows
+
+    @property
+    def is_chunks(self) -> bool:
+        """Whether its tags are those of phrases."""
+        return bool(self.labels) and self.labels <= _CHUNKS
+
+    @property
+    def is_nearly_tagged(self) -> bool:
+        """Whether it was meant as tags, with something else where no entity is."""
+        return bool(self.labels) and not self.is_chunks and 0 < len(self.others) <= _FEW
+
+
+def read_conll(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
+    """Yield each sentence; its text is the tokens as [`join_tokens`] joins them.
+
+    Tokens are the first column, or the second if the first numbers them, and every other column in which most values
+    are tags is a layer of entities, except the phrases (NP, VP, ...) of CoNLL-2003; or tags come first and tokens are
+    the last column. A `_` in a layer is outside. Columns are parted by tabs, if the first line has one, or else by
+    blanks. A first pass over the file finds the columns and the tagging scheme of each. `-DOCSTART-` parts sentences,
+    as a blank line does; comments before a sentence, `#` and a blank first, are passed over.
+
+    Problems: tags against the scheme, which are read as `tagged_spans` says; a column that holds tags among other
+    values, so that it is no layer.
+
+    Raises:
+        DataError: If the file is not regular (it is read twice), a line has another number of columns, there is no
+            column of tags, or one of its values is no tag.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: columns are read twice, to find their scheme first; save them to a file.")
+    layout = _find_layout(path)
+    for column, value in layout.unread.items():
+        on_problem(
+            f"{path}: column {column + 1} holds tags, but also {value[:40]!r}, so it is not read; write O where no "
+            "entity is."
+        )
+    for rows in _sentences(path):
+        yield _example(path, rows, layout, on_problem)
+
+
+def _sentences(path: Path) -> Iterator[list[_Row]]:
+    """The rows of each sentence, with their line numbers."""
+    rows: list[_Row] = []
+    tabs = False
+    width = 0
+    for number, line in numbered_lines(path):
+        if "\r" in line:
+            raise DataError(f"{path}:{number}: a carriage return inside the line; end lines with a line feed (LF).")
+        values = split_columns(line, tabs or (not width and "\t" in line))
+        if not line.strip(" \t") or is_document_start(values):
+            if rows:
+                yield rows
+            rows = []
+            continue
+        if not rows and is_comment(values):
+            continue
+        if not width:
+            width, tabs = len(values), "\t" in line
+            if width > _MOST_COLUMNS:
+                raise DataError(f"{path}:{number}: columns: {width}; if this is another format, name it {NAMING}.")
+        if len(values) != width or not all(values):
+            raise DataError(
+                f"{path}:{number}: columns: {sum(map(bool, values))}, but the first line has {width}, parted by "
+                f"{'tabs' if tabs else 'blanks'}; every line must have the same, and a blank line must part sentences."
+            )
+        rows.append((number, values))
+    if rows:
+        yield rows
+
+
+def _find_layout(path: Path) -> _Layout:
+    columns: list[_Column] = []
+    num_rows = 0
+    for rows in _sentences(path):
+        columns = columns or [_Column() for _ in rows[0][1]]
+        num_rows += len(rows)
+        for column, values in zip(columns, zip(*(values for _, values in rows), strict=True), strict=True):
+            column.add(values)
+    if not num_rows:
+        return _Layout(0, {}, {})
+    tagged = [index for index, column in enumerate(columns) if column.is_tagged(num_rows)]
+    # Columns of nothing may follow.
+    last = max((index for index, column in enumerate(columns) if column.num_nothing < num_rows), default=0)
+    if last and last in tagged:
+        is_numbered = bool(columns[0].counts_from) and last > 1 and 1 not in tagged
+        token, outermost = int(is_numbered), last
+    elif last and 0 in tagged:
+        token, outermost = last, 0
+    else:
+        raise DataError(
+            f"{path}: neither the last nor the first of {len(columns)} columns holds tags, which are O and B-label, "
+            f"I-label and so on; if this is another format, name it {NAMING}."
+        )
+    layers = [i for i in tagged if i != token and (i == outermost or not columns[i].is_chunks)]
+    unread = {
+        index: min(column.others)
+        for index, column in enumerate(columns)
+        if index not in (token, *layers) and column.is_nearly_tagged
+    }
+    return _Layout(token, {index: columns[index].evidence.scheme for index in layers}, unread)
+
+
+def _tag(value: str) -> Tag | None:
+    return OUTSIDE if value == _NOTHING else parse_tag(value)
+
+
+def _example(path: Path, rows: list[_Row], layout: _Layout, on_problem: OnProblem) -> Example:
+    numbers = [number for number, _ in rows]
+    tokens = [values[layout.token] for _, values in rows]
+    text, starts = join_tokens(tokens)
+    entities = []
+    for column, scheme in layout.layers.items():
+        tags = []
+        for number, values in rows:
+            try:
+                tags += [OUTSIDE] if values[column] == _NOTHING else parse_tags([values[column]])
+            except DataError as error:
+                raise DataError(f"{path}:{number}: column {column + 1}: {error}") from error
+        for first, end, label in tagged_spans(
+            tags, scheme, lambda at, what: on_problem(f"{path}:{numbers[at]}: {what}")
+        ):
+            entities.append(token_entity(tokens, starts, first, end, label))
+    return Example(text, tuple(entities), source=f"{path}:{numbers[0]}")
+
+
+_Span = tuple[int, int]
+_BETWEEN_BLANKS = re.compile(r"\S+")
+
+
+def write_conll(examples: Iterable[Example], path: Path, on_problem: OnProblem) -> None:
+    """Write a token a line, without ids.
+
+    Tokens are what blanks part or, in Chinese without blanks, characters. If an entity begins or ends inside one of
+    them, those of the example are words, punctuation signs and so on, cut also where entities begin and end.
+
+    Problems: a text whose blanks are not where the reader will put them loses its own.
+
+    Raises:
+        DataError: If an example has no tokens, or one that columns cannot hold, entities that overlap, or an entity
+            that begins or ends with a blank; nothing is left out in its place.
+    """
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for example in examples:
+            spans = _token_spans(example)
+            tokens = [example.text[start:end] for start, end in spans]
+            _check_tokens(tokens, example.name)
+            if example.text != join_tokens(tokens)[0]:
+                on_problem(f"{example.name}: columns do not keep the blanks of the text.")
+            tags = _iob2(example, spans)
+            file.writelines(f"{token}\t{tag}\n" for token, tag in zip(tokens, tags, strict=True))
+            file.write("\n")
+
+
+def _token_spans(example: Example) -> list[_Span]:
+    """Start and end of each token."""
+    text = example.text
+    spans = [found.span() for found in _BETWEEN_BLANKS.finditer(text)]
+    if spans == [(0, len(text))] and any(map(needs_no_blanks, text)):
+        return [(at, at + 1) for at in range(len(text))]
+    starts, ends = ({span[side] for span in spans} for side in (0, 1))
+    if all(entity.start in starts and entity.end in ends for entity in example.entities):
+        return spans
+    from ...modeling.words import word_boundaries
+
+    boundaries = word_boundaries(text)
+    boundaries[[edge for entity in example.entities for edge in (entity.start, entity.end)]] = True
+    return [
+        piece
+        for start, end in spans
+        for piece in pairwise([start, *(at for at in range(start + 1, end) if boundaries[at]), end])
+    ]
+
+
+def _check_tokens(tokens: Sequence[str], name: str) -> None:
+    if not tokens:
+        raise DataError(f"{name}: the text is blank, and columns hold no text without tokens; leave the example out.")
+    for token in tokens:
+        if token == "-DOCSTART-" or token.startswith("\ufeff"):
+            raise DataError(f"{name}: columns cannot hold the token {token!r}; write JSON Lines.")
+        _check_encodable(token, name)
+
+
+def _check_encodable(text: str, name: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{name}: {text[:40]!r} holds half of a surrogate pair; write JSON Lines.") from error
+
+
+def _iob2(example: Example, spans: Sequence[_Span]) -> list[str]:
+    """The tag of each token."""
+    first_at = {start: index for index, (start, _) in enumerate(spans)}
+    last_at = {end: index for index, (_, end) in enumerate(spans)}
+    tags = ["O"] * len(spans)
+    owner: dict[int, Entity] = {}
+    for entity in sorted(set(example.entities)):
+        if entity.label != entity.label.strip():
+            raise DataError(f"{example.name}: columns cannot hold the label {entity.label!r}; take its blanks away.")
+        if entity.start not in first_at or entity.end not in last_at:
+            raise DataError(
+                f"{example.name}: {_described(example, entity)} begins or ends with a blank; columns of words cannot "
+                "hold it. Write JSON Lines or brat."
+            )
+        first, last = first_at[entity.start], last_at[entity.end]
+        for index in range(first, last + 1):
+            if index in owner:
+                raise DataError(
+                    f"{example.name}: {_described(example, owner[index])} and {_described(example, entity)} overlap; "
+                    "one column of tags cannot hold both. Write JSON Lines or brat."
+                )
+            owner[index] = entity
+            tags[index] = f"{'B' if index == first else 'I'}-{entity.label}"
+    return tags
+
+
+def _described(example: Example, entity: Entity) -> str:
+    text = example.text[entity.start : entity.end]
+    return f"{text[:40]!r} ({entity.label}, {entity.start}-{entity.end})"

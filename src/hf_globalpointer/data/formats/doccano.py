@@ -1,0 +1,52 @@
+"""doccano: `{"text", "label": [[start, end, label]]}`, or `labels`, or `entities`; characters, end exclusive."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..data_report import OnProblem
+from ..examples import DataError, Entity, Example
+from .fields import entity_label, field, identifier, shown, typed
+from .records import json_records
+
+
+_NAMES = ("label", "labels", "entities")
+
+
+def read_doccano(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
+    """Yield the example of each record; entities are rows, or objects with `start_offset`, `end_offset` and `label`.
+
+    Raises:
+        DataError: If a field is missing or of another kind, or entities stand in two fields.
+    """
+    for source, record in json_records(path):
+        try:
+            yield _parse(record, labelled, source)
+        except DataError as error:
+            raise DataError(f"{source}: {error}") from error
+
+
+def _parse(record: Any, labelled: bool, source: str) -> Example:
+    record = typed(record, dict, "the record")
+    text = field(record, "text", str)
+    names = [name for name in _NAMES if name in record]
+    if len(names) > 1:
+        raise DataError(f"entities stand in {' and '.join(names)}; leave one of these fields.")
+    if not names and labelled:
+        raise DataError('field "label" is missing; it must be a list.')
+    entities = [
+        _entity(item, f"{name}[{index}]") for name in names for index, item in enumerate(field(record, name, list))
+    ]
+    return Example(text, tuple(entities), identifier(record), source)
+
+
+def _entity(item: Any, where: str) -> Entity:
+    if isinstance(item, dict):
+        start, end = (field(item, name, int, where) for name in ("start_offset", "end_offset"))
+        label = field(item, "label", str, where)
+    elif isinstance(item, list) and len(item) == 3:
+        start, end = (typed(value, int, where) for value in item[:2])
+        label = typed(item[2], str, where)
+    else:
+        raise DataError(f"{where} must be [start, end, label], got {shown(item)}.")
+    return Entity(start, end, entity_label(label, where))

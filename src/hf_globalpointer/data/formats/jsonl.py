@@ -1,0 +1,55 @@
+"""The package's own format, JSON Lines: `{"id", "text", "entities": [{"start", "end", "label"}]}`."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..data_report import OnProblem
+from ..examples import DataError, Entity, Example
+from .fields import entity_label, field, identifier, typed
+from .records import json_records
+
+
+def read_jsonl(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
+    """Yield the example of each line that is not blank, or of each item of an array; other fields are its `extra`."""
+    for source, record in json_records(path):
+        try:
+            example = parse_record(record, labelled, source)
+        except DataError as error:
+            raise DataError(f"{source}: {error}") from error
+        yield replace(example, extra={k: v for k, v in record.items() if k not in ("text", "entities")})
+
+
+def parse_record(record: Any, labelled: bool, source: str, name: str = "entities") -> Example:
+    """The example of a record, whose entities, in the field of this name, have `start`, `end` and `label`."""
+    record = typed(record, dict, "the line")
+    text = field(record, "text", str)
+    entities = []
+    if labelled or name in record:
+        for index, item in enumerate(field(record, name, list)):
+            where = f"{name}[{index}]"
+            item = typed(item, dict, where)
+            start, end = (field(item, edge, int, where) for edge in ("start", "end"))
+            entities.append(Entity(start, end, entity_label(field(item, "label", str, where), f"{where}.label")))
+    return Example(text, tuple(entities), identifier(record), source)
+
+
+def write_jsonl(examples: Iterable[Example], path: Path, on_problem: OnProblem) -> None:
+    """Write an example a line; the reader gives all of it back, but `source`."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for example in examples:
+            file.write(_line(example))
+
+
+def _line(example: Example) -> str:
+    entities = [{"start": e.start, "end": e.end, "label": e.label} for e in example.entities]
+    id = {} if example.id is None else {"id": example.id}
+    record = {**id, "text": example.text, "entities": entities}
+    line = json.dumps(record, ensure_ascii=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        line = json.dumps(record)
+    return line + "\n"

@@ -1,0 +1,44 @@
+"""SpERT and PFN: a JSON array of `{"tokens", "entities": [{"type", "start", "end"}]}`, tokens, end exclusive."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..data_report import OnProblem
+from ..examples import DataError, Example
+from .fields import entity_label, field, identifier, typed
+from .records import json_records
+from .tags import join_tokens, token_entity
+
+
+def read_spert(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
+    """Yield the example of each record, its text the tokens joined by a blank, its id `orig_id`; no relations.
+
+    Raises:
+        DataError: If a field is missing or of another kind, or an entity reaches outside the tokens.
+    """
+    for source, record in json_records(path):
+        try:
+            yield _parse(record, labelled, source)
+        except DataError as error:
+            raise DataError(f"{source}: {error}") from error
+
+
+def _parse(record: Any, labelled: bool, source: str) -> Example:
+    record = typed(record, dict, "the record")
+    tokens = field(record, "tokens", list)
+    text, starts = join_tokens(tokens)
+    entities = []
+    if labelled or "entities" in record:
+        for index, item in enumerate(field(record, "entities", list)):
+            where = f"entities[{index}]"
+            item = typed(item, dict, where)
+            first, end = (field(item, name, int, where) for name in ("start", "end"))
+            label = entity_label(field(item, "type", str, where), f"{where}.type")
+            if not 0 <= first < end <= len(tokens):
+                raise DataError(
+                    f"{where} ({label!r}) has start {first} and end {end}; they must satisfy 0 <= start < end <= "
+                    f"{len(tokens)}, the number of tokens."
+                )
+            entities.append(token_entity(tokens, starts, first, end, label))
+    return Example(text, tuple(entities), identifier(record, "orig_id"), source)

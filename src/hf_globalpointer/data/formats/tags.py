@@ -1,0 +1,145 @@
+"""Tags of tokens to entities: IOB1, IOB2, and the schemes that mark the last token (BIOES, BILOU, BMES)."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from ...modeling.scripts import needs_no_blanks
+from ..examples import DataError, Entity
+
+
+class Tag(NamedTuple):
+    """What a token is in an entity, and the entity's label; outside, ("O", "")."""
+
+    letter: str  # O, B, I, E (last) or S (single)
+    label: str
+
+
+class Scheme(Enum):
+    """What the letters mean."""
+
+    IOB1 = "IOB1"  # B- only where an entity directly follows another of its label
+    IOB2 = "IOB2"  # B- begins every entity
+    BIOES = "BIOES"  # and E- ends it, or S- is all of it; BILOU and BMES in other letters
+
+
+OUTSIDE = Tag("O", "")
+# BIOES, and what BILOU (L, U), BMES (M) and BMEWO (M, W) have in their place.
+_LETTERS = {"B": "B", "I": "I", "M": "I", "E": "E", "L": "E", "S": "S", "U": "S", "W": "S"}
+
+
+def parse_tag(text: str) -> Tag | None:
+    """The tag that is written "O" or "B-label", blanks around it aside; none if the text is no tag."""
+    text = text.strip(" ")
+    if text == "O":
+        return OUTSIDE
+    letter, dash, label = text.partition("-")
+    if letter in _LETTERS and dash and label.strip() and label.isprintable():
+        return Tag(_LETTERS[letter], label.strip(" "))
+    return None
+
+
+def parse_tags(texts: Iterable[str]) -> list[Tag]:
+    """The tags that are written so.
+
+    Raises:
+        DataError: At the first text that is no tag.
+    """
+    tags = []
+    for text in texts:
+        tag = parse_tag(text)
+        if tag is None:
+            raise DataError(f"{text[:60]!r} is no tag; tags are O and B-label, I-label and so on.")
+        tags.append(tag)
+    return tags
+
+
+@dataclass
+class SchemeEvidence:
+    """The tags of a file, seen one sentence after another, tell its scheme."""
+
+    _letters: set[str] = field(default_factory=set)
+    _inside_begins: bool = False
+    _begin_elsewhere: bool = False
+
+    def add(self, tags: Iterable[Tag]) -> None:
+        """See the tags of a sentence."""
+        before = OUTSIDE
+        for tag in tags:
+            self._letters.add(tag.letter)
+            if tag.letter == "I" and tag.label != before.label:
+                self._inside_begins = True
+            if tag.letter == "B" and tag.label != before.label:
+                self._begin_elsewhere = True
+            before = tag
+
+    @property
+    def scheme(self) -> Scheme:
+        """The scheme: IOB1 only if some entity begins with I- and no tag B- contradicts it."""
+        if self._letters & {"E", "S"}:
+            return Scheme.BIOES
+        return Scheme.IOB1 if self._inside_begins and not self._begin_elsewhere else Scheme.IOB2
+
+
+def tagged_spans(
+    tags: Sequence[Tag], scheme: Scheme, on_problem: Callable[[int, str], None]
+) -> list[tuple[int, int, str]]:
+    """The entities that tags spell, each token of an entity in exactly one of them.
+
+    Tags against the scheme lose no token: I- or E- that continues no entity of its label begins one, and an entity
+    that is not closed ends where its tags do.
+
+    Args:
+        tags (`Sequence[Tag]`): The tags of a sentence.
+        scheme (`Scheme`): The scheme.
+        on_problem (`Callable[[int, str], None]`): Takes the index of a tag against the scheme, and what is wrong.
+
+    Returns:
+        Rows (first token, last token exclusive, label).
+    """
+    spans = []
+    begin: int | None = None  # where the open entity begins
+    label = ""
+    for index, tag in enumerate([*tags, OUTSIDE]):
+        continues = begin is not None and tag.letter in "IE" and tag.label == label
+        if begin is not None and not continues:
+            if scheme is Scheme.BIOES:
+                on_problem(index - 1, f"the {label} entity has no last tag; it is read as ending here.")
+            spans.append((begin, index, label))
+            begin = None
+        if tag.letter in "BIES" and not continues:
+            if tag.letter == "E" or (tag.letter == "I" and scheme is not Scheme.IOB1):
+                on_problem(
+                    index, f"{tag.letter}-{tag.label} continues no {tag.label} entity; it is read as beginning one."
+                )
+            begin, label = index, tag.label
+        if tag.letter in "ES" and begin is not None:
+            spans.append((begin, index + 1, label))
+            begin = None
+    return spans
+
+
+def join_tokens(tokens: Sequence[str]) -> tuple[str, list[int]]:
+    """The text of tokens, joined by a blank, and where each begins.
+
+    Tokens that are all single characters, some of them of a script without blanks, as in Chinese data, are joined by
+    nothing.
+
+    Raises:
+        DataError: If a token is no text.
+    """
+    for index, token in enumerate(tokens):
+        if not isinstance(token, str) or not token:
+            raise DataError(f"tokens[{index}] is {token!r}; a token must be a string, and not empty.")
+    blank = "" if all(len(token) == 1 for token in tokens) and any(map(needs_no_blanks, tokens)) else " "
+    starts, length = [], 0
+    for token in tokens:
+        starts.append(length)
+        length += len(token) + len(blank)
+    return blank.join(tokens), starts
+
+
+def token_entity(tokens: Sequence[str], starts: Sequence[int], first: int, end: int, label: str) -> Entity:
+    """The entity of the tokens `first` to `end`, end exclusive, in the text that `join_tokens` makes."""
+    return Entity(starts[first], starts[end - 1] + len(tokens[end - 1]), label)

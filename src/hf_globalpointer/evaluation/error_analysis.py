@@ -1,0 +1,225 @@
+"""What kinds of errors a model makes, each gold and each predicted entity counted once."""
+
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from ..data.examples import Entity
+from .document_counts import ScoredText
+from .metrics import SpanCounts
+
+
+class ErrorKind(StrEnum):
+    """In what a prediction differs from the gold entity that it is matched with, if with one."""
+
+    wrong_label = "wrong label"
+    wrong_boundary = "wrong boundary"
+    wrong_both = "wrong label and boundary"
+    missed = "missed"
+    spurious = "spurious"
+
+
+@dataclass(frozen=True)
+class SpanError:
+    """An error.
+
+    Args:
+        kind (`ErrorKind`): Its kind.
+        document (`int`): The position of its text among those analysed.
+        gold (`Entity`, *optional*): The gold entity; none where the prediction is spurious.
+        predicted (`Entity`, *optional*): The prediction; none where the gold entity is missed.
+    """
+
+    kind: ErrorKind
+    document: int
+    gold: Entity | None
+    predicted: Entity | None
+
+    @property
+    def labels(self) -> tuple[str | None, str | None]:
+        """The label of the gold entity and that of the prediction."""
+        return self.gold.label if self.gold else None, self.predicted.label if self.predicted else None
+
+
+@dataclass(frozen=True)
+class ErrorAnalysis:
+    """The errors of a model, and the numbers of entities that it got right.
+
+    Args:
+        errors (`list[SpanError]`): The errors, by document, in it by kind, and those of a kind by place.
+        correct (`Counter[str]`): The right predictions of each label.
+        boundaries (`SpanCounts`): The counts where start and end must be right and labels do not matter: of distinct
+            spans. This is the exact boundary score of SemEval-2013 task 9 (Segura-Bedmar et al., 2013).
+        labels (`SpanCounts`): The counts where the label must be right and boundaries need but overlap: as many gold
+            entities as can be are each matched with a prediction of their own. This is the type score of the same
+            task, with a matching that another prediction can only add to.
+    """
+
+    errors: list[SpanError]
+    correct: Counter[str]
+    boundaries: SpanCounts
+    labels: SpanCounts
+
+    @classmethod
+    def from_texts(cls, texts: Sequence[ScoredText]) -> "ErrorAnalysis":
+        """Match the predictions of each text with its gold entities, one with one; see [`match_entities`]."""
+        errors = [
+            SpanError(kind, document, gold, predicted)
+            for document, text in enumerate(texts)
+            for kind, gold, predicted in match_entities(text.gold, text.predicted.keys())
+        ]
+        correct = Counter(entity.label for text in texts for entity in text.gold & text.predicted.keys())
+        return cls(errors, correct, _sum(map(_count_boundaries, texts)), _sum(map(_count_labels, texts)))
+
+    @property
+    def kinds(self) -> dict[ErrorKind, int]:
+        """How many errors there are of each kind."""
+        counts = Counter(error.kind for error in self.errors)
+        return {kind: counts[kind] for kind in ErrorKind}
+
+    @property
+    def strict(self) -> SpanCounts:
+        """The counts of the strict scores."""
+        kinds = self.kinds
+        total = self.correct.total()
+        matched = total + kinds[ErrorKind.wrong_label] + kinds[ErrorKind.wrong_boundary] + kinds[ErrorKind.wrong_both]
+        return SpanCounts(total, matched + kinds[ErrorKind.spurious], matched + kinds[ErrorKind.missed])
+
+    @property
+    def confusion(self) -> Counter[tuple[str | None, str | None]]:
+        """How often a gold label was predicted as which one, where start and end are right.
+
+        A gold entity that has no prediction on its very span is under `(label, None)`, and such a prediction under
+        `(None, label)`: wrong boundaries count as both.
+        """
+        counts: Counter[tuple[str | None, str | None]] = Counter()
+        for label, count in self.correct.items():
+            counts[label, label] = count
+        for error in self.errors:
+            gold, predicted = error.labels
+            if error.kind is ErrorKind.wrong_label:
+                counts[gold, predicted] += 1
+            else:
+                counts.update([(gold, None)] * (gold is not None) + [(None, predicted)] * (predicted is not None))
+        return counts
+
+    def frequent(self) -> list[tuple[ErrorKind, str | None, str | None, int]]:
+        """Kind, gold label and predicted label of the errors, and how many there are: the most frequent first."""
+        counts = Counter((error.kind, *error.labels) for error in self.errors)
+        order = list(ErrorKind)
+        ranked = sorted(counts.items(), key=lambda item: (-item[1], order.index(item[0][0]), str(item[0][1:])))
+        return [(*key, count) for key, count in ranked]
+
+
+def match_entities(
+    gold: Collection[Entity], predicted: Collection[Entity]
+) -> Iterator[tuple[ErrorKind, Entity | None, Entity | None]]:
+    """Yield the errors in one text: each entity is in one pair, or stands alone.
+
+    What is right is set aside. Of the rest are matched, one with one:
+
+    1. those of the same span with different labels, in the order of the labels;
+    2. those of the same label that overlap;
+    3. those of different labels that overlap.
+
+    Of those that overlap, the pairs with the largest overlap are taken first: characters in both over characters in
+    either. Of pairs with the same overlap, that with the gold entity that begins first is taken, then that whose gold
+    entity ends first, then by its label, then in the same way by the prediction. Gold entities that remain are missed,
+    and predictions that remain are spurious.
+
+    Args:
+        gold (`Collection[Entity]`): The distinct gold entities.
+        predicted (`Collection[Entity]`): The distinct predictions.
+    """
+    right = set(gold) & set(predicted)
+    missed, spurious = sorted(set(gold) - right), sorted(set(predicted) - right)
+    for kind, candidates in (
+        (ErrorKind.wrong_label, _same_span),
+        (ErrorKind.wrong_boundary, _overlapping_of_a_label),
+        (ErrorKind.wrong_both, _overlapping),
+    ):
+        pairs: dict[Entity, Entity] = {}
+        taken: set[Entity] = set()
+        for one, other in candidates(missed, spurious):
+            if one not in pairs and other not in taken:
+                pairs[one] = other
+                taken.add(other)
+        yield from ((kind, one, other) for one, other in sorted(pairs.items()))
+        missed = [entity for entity in missed if entity not in pairs]
+        spurious = [entity for entity in spurious if entity not in taken]
+    yield from ((ErrorKind.missed, entity, None) for entity in missed)
+    yield from ((ErrorKind.spurious, None, entity) for entity in spurious)
+
+
+def _same_span(gold: list[Entity], predicted: list[Entity]) -> list[tuple[Entity, Entity]]:
+    """Sorted entities that have the same span, in pairs."""
+    by_span: defaultdict[tuple[int, int], list[Entity]] = defaultdict(list)
+    for entity in predicted:
+        by_span[entity.start, entity.end].append(entity)
+    return [(one, other) for one in gold for other in by_span[one.start, one.end]]
+
+
+def _overlapping(gold: list[Entity], predicted: list[Entity]) -> list[tuple[Entity, Entity]]:
+    """Sorted entities that overlap, in pairs, those with the largest overlap first."""
+    starts = [entity.start for entity in predicted]
+    longest = max((entity.end - entity.start for entity in predicted), default=0)
+    pairs = []
+    for one in gold:
+        # Only these begin near enough to touch it.
+        for other in predicted[bisect_right(starts, one.start - longest) : bisect_left(starts, one.end)]:
+            both = min(one.end, other.end) - max(one.start, other.start)
+            if both > 0:
+                either = max(one.end, other.end) - min(one.start, other.start)
+                pairs.append((-both / either, one, other))
+    return [(one, other) for _, one, other in sorted(pairs)]
+
+
+def _overlapping_of_a_label(gold: list[Entity], predicted: list[Entity]) -> list[tuple[Entity, Entity]]:
+    return [(one, other) for one, other in _overlapping(gold, predicted) if one.label == other.label]
+
+
+def _sum(counts: Iterable[SpanCounts]) -> SpanCounts:
+    total = Counter[str]()
+    for each in counts:
+        total.update(asdict(each))
+    return SpanCounts(total["correct"], total["predicted"], total["gold"])
+
+
+def _count_boundaries(text: ScoredText) -> SpanCounts:
+    """Count distinct spans."""
+    gold, predicted = ({(e.start, e.end) for e in entities} for entities in (text.gold, text.predicted))
+    return SpanCounts(len(gold & predicted), len(predicted), len(gold))
+
+
+def _count_labels(text: ScoredText) -> SpanCounts:
+    """Count pairs of one label that overlap."""
+    labels = {entity.label for entity in text.gold}
+    pairs = (
+        _most_pairs(*([e for e in entities if e.label == label] for entities in (text.gold, text.predicted)))
+        for label in labels
+    )
+    return SpanCounts(sum(pairs), len(text.predicted), len(text.gold))
+
+
+def _most_pairs(gold: Iterable[Entity], predicted: Iterable[Entity]) -> int:
+    """The most pairs of a gold entity and a prediction that overlap, one with one.
+
+    Whichever ends first is paired with the one that ends first of those that it overlaps. All of these hold its last
+    character, so that they overlap one another, and what takes another one in its place can take this one too.
+    """
+    spans = sorted((e.end, e.start, side) for side, entities in enumerate((gold, predicted)) for e in entities)
+    longest = max((end - start for end, start, _ in spans), default=0)
+    paired: set[int] = set()
+    for index, (end, _, side) in enumerate(spans):
+        if index in paired:
+            continue
+        for other in range(index + 1, len(spans)):
+            other_end, other_start, other_side = spans[other]
+            if other_end >= end + longest:
+                break
+            if other_side != side and other_start < end and other not in paired:
+                paired |= {index, other}
+                break
+    return len(paired) // 2

@@ -1,0 +1,145 @@
+"""All that there is to say about a model's predictions for labelled texts, in numbers."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..data.examples import Entity, Example
+from .document_counts import (
+    DocumentCounts,
+    ScoredText,
+    count_by_density,
+    count_by_label,
+    count_by_length,
+    count_by_longest,
+    pair_predictions,
+)
+from .error_analysis import ErrorAnalysis
+from .metrics import SpanCounts, SpanMetrics
+from .significance import Interval, SpanIntervals, bootstrap_intervals
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """Scores by group, with their confidence intervals.
+
+    Args:
+        metrics (`SpanMetrics`): The counts of each group.
+        intervals (`SpanIntervals`): The 95 % confidence intervals.
+    """
+
+    metrics: SpanMetrics
+    intervals: SpanIntervals
+
+    @classmethod
+    def from_documents(cls, documents: DocumentCounts) -> "Breakdown":
+        """Sum the counts of documents and resample them."""
+        return cls(documents.metrics, bootstrap_intervals(documents))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Counts, ratios and intervals of every group, by name."""
+        return {name: _scores(counts, self.intervals.per_type[name]) for name, counts in self.metrics.per_type.items()}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of a model on labelled texts, and its errors.
+
+    Args:
+        texts (`list[ScoredText]`): The texts, with gold entities and predictions.
+        types (`Breakdown`): By type.
+        lengths (`Breakdown`): By the number of words of the entity, see [`count_by_length`].
+        longest (`Breakdown`): By the longest entity of the text, see [`count_by_longest`].
+        densities (`Breakdown`): By the density of entities in the text, see [`count_by_density`].
+        errors (`ErrorAnalysis`): The errors.
+    """
+
+    texts: list[ScoredText]
+    types: Breakdown
+    lengths: Breakdown
+    longest: Breakdown
+    densities: Breakdown
+    errors: ErrorAnalysis
+
+    @classmethod
+    def from_predictions(
+        cls,
+        examples: Sequence[Example],
+        predictions: Sequence[Sequence[Mapping[str, Any]]],
+        labels: Iterable[str] = (),
+    ) -> "Evaluation":
+        """Evaluate what the pipeline predicted for texts.
+
+        Args:
+            examples (`Sequence[Example]`): Texts with their entities, one at least.
+            predictions (`Sequence[Sequence[Mapping]]`): For each text, the entities as the pipeline gives them.
+            labels (`Iterable[str]`, *optional*): Types to list first.
+
+        Raises:
+            ValueError: If there are no examples, or not as many predictions.
+        """
+        texts = pair_predictions(examples, predictions)
+        return cls(
+            texts,
+            types=Breakdown.from_documents(count_by_label(texts, labels)),
+            lengths=Breakdown.from_documents(count_by_length(texts)),
+            longest=Breakdown.from_documents(count_by_longest(texts)),
+            densities=Breakdown.from_documents(count_by_density(texts)),
+            errors=ErrorAnalysis.from_texts(texts),
+        )
+
+    @property
+    def labels(self) -> list[str]:
+        """All types, in the order of the tables."""
+        return list(self.types.metrics.per_type)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, in the types of JSON."""
+        metrics, intervals = self.types.metrics, self.types.intervals
+        confusion = self.errors.confusion
+        return {
+            "documents": len(self.texts),
+            "micro": _scores(metrics.micro, intervals.micro),
+            "macro": _ratios(metrics.macro, intervals.macro),
+            "types": self.types.to_dict(),
+            "lengths": self.lengths.to_dict(),
+            "longest": self.longest.to_dict(),
+            "densities": self.densities.to_dict(),
+            "boundaries_only": asdict(self.errors.boundaries) | self.errors.boundaries.to_dict(),
+            "labels_only": asdict(self.errors.labels) | self.errors.labels.to_dict(),
+            "error_kinds": {str(kind): count for kind, count in self.errors.kinds.items()},
+            "confusion": [
+                {"gold": gold, "predicted": predicted, "count": confusion[gold, predicted]}
+                for gold in (*self.labels, None)
+                for predicted in (*self.labels, None)
+                if confusion[gold, predicted]
+            ],
+            "errors": [
+                {
+                    "kind": str(error.kind),
+                    "document": error.document,
+                    "id": self.texts[error.document].example.id,
+                    "gold": self._entity(error.document, error.gold),
+                    "predicted": self._entity(error.document, error.predicted),
+                }
+                for error in self.errors.errors
+            ],
+        }
+
+    def _entity(self, document: int, entity: Entity | None) -> dict[str, Any] | None:
+        if entity is None:
+            return None
+        word = self.texts[document].example.text[entity.start : entity.end]
+        return {"start": entity.start, "end": entity.end, "label": entity.label, "word": word}
+
+
+def _scores(counts: SpanCounts, intervals: Mapping[str, Interval | None]) -> dict[str, Any]:
+    return asdict(counts) | _ratios(counts.to_dict(), intervals)
+
+
+def _ratios(ratios: Mapping[str, float], intervals: Mapping[str, Interval | None]) -> dict[str, Any]:
+    """Each ratio with its interval, whose ends are null where there is none."""
+    return {
+        name: {"value": value, **dict(zip(Interval._fields, intervals[name] or (None, None), strict=True))}
+        for name, value in ratios.items()
+    }

@@ -1,0 +1,1 @@
+"""What people read: model cards, evaluation reports, entities in their text."""

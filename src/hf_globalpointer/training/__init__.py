@@ -1,0 +1,1 @@
+"""Training with the Trainer of Transformers, or without it."""

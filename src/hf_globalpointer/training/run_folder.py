@@ -1,0 +1,193 @@
+"""A training run and its checkpoints: room for them before it begins, and how to go on after it broke off."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from transformers import PreTrainedModel
+from transformers.trainer import FSDP_MODEL_NAME, OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
+from transformers.utils import ADAPTER_SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, logging
+
+from ..atomic_files import whole_path
+from ..data.examples import Example
+
+
+logger = logging.get_logger(__name__)
+
+RUN_SETTINGS_NAME = "run_settings.json"
+# FSDP's sharded weights and optimiser state are folders, whose metadata is written once all shards are.
+SHARDED_WEIGHTS_NAME = f"{FSDP_MODEL_NAME}_0"
+SHARDED_OPTIMIZER_NAME = "optimizer_0"
+
+
+def check_output_folder(folder: str | os.PathLike[str], needed_bytes: int = 0, resume: bool = False) -> None:
+    """See to it that a run can write its output, before hours of work and not after them; makes the folder.
+
+    Args:
+        folder (`str` or `os.PathLike`): Where the run is going to write.
+        needed_bytes (`int`, *optional*, defaults to 0): The room it takes: see [`checkpoint_bytes`].
+        resume (`bool`, *optional*, defaults to `False`):
+            Whether the folder may hold an earlier run, to go on with; what that has written takes no more room.
+
+    Raises:
+        OSError: If the folder is not a new or empty one, though nothing is to be resumed, it cannot be written, or
+            the disk is too full.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; name a folder for the output.")
+    if not resume and folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} exists and is not empty; choose another, remove it, or resume the run in it.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write to {folder}: {error.strerror}") from error
+    free = shutil.disk_usage(folder).free
+    needed_bytes -= sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if free < needed_bytes:
+        raise OSError(
+            f"The disk of {folder} has {free / 1e9:.1f} GB free, and the run's checkpoints take up to "
+            f"{needed_bytes / 1e9:.1f} GB; make room, choose another folder or keep fewer checkpoints."
+        )
+
+
+def begin_run(folder: str | os.PathLike[str], settings: Mapping[str, Any], resume: bool = False) -> None:
+    """Note what a new run is made with, as the first file in its folder, and hold a resumed one to it.
+
+    Args:
+        folder (`str` or `os.PathLike`): The output folder of the run.
+        settings (`Mapping[str, Any]`): What must stay the same, such as labels and batch size: values of JSON.
+        resume (`bool`, *optional*, defaults to `False`): Whether to go on with the run in the folder, if it has begun.
+
+    Raises:
+        FileNotFoundError: If the folder is not empty, and no run has begun in it.
+        ValueError: If a setting is not that of the run.
+    """
+    folder = Path(folder)
+    noted = folder / RUN_SETTINGS_NAME
+    if resume and noted.exists():
+        for name, value in json.loads(noted.read_bytes()).items():
+            if settings.get(name) != value:
+                raise ValueError(
+                    f"{name} was {value!r} when the run in {folder} began, and now is {settings.get(name)!r}; "
+                    "resume with the settings that it began with, or begin anew in another folder."
+                )
+        return
+    if resume and any(folder.iterdir()) and not any(folder.glob("checkpoint*")):
+        raise FileNotFoundError(
+            f"there is nothing to resume in {folder}: no run has begun there; choose a new folder."
+        )
+    with whole_path(noted) as partial:
+        partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def data_digest(examples: Iterable[Example]) -> str:
+    """What tells examples from others, for [`begin_run`]: of their texts and entities, whatever file they are from."""
+    content = [(x.text, [(entity.start, entity.end, entity.label) for entity in x.entities]) for x in examples]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def checkpoint_bytes(model: PreTrainedModel, num_checkpoints: int) -> int:
+    """The room that so many checkpoints take, with the two moments that Adam keeps of each trainable parameter."""
+    weights: int = sum(p.numel() * p.element_size() for p in model.parameters())
+    moments: int = sum(2 * p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    return num_checkpoints * (weights + moments)
+
+
+def last_whole_checkpoint(folder: str | os.PathLike[str], model: PreTrainedModel) -> str | None:
+    """The latest `checkpoint-<step>` that the Trainer finished writing; a warning names the half-written ones.
+
+    Args:
+        folder (`str` or `os.PathLike`): The output folder of the run, which need not exist.
+        model (`PreTrainedModel`): The model to go on with, as a check that the checkpoint is of one with its types.
+
+    Returns:
+        `str` or `None`: What `Trainer.train(resume_from_checkpoint=...)` takes.
+
+    Raises:
+        ValueError: If the checkpoint is of other entity types, or of the same in another order.
+    """
+    named = [(path, re.fullmatch(r"checkpoint-(\d+)", path.name)) for path in Path(folder).glob("checkpoint-*")]
+    steps = sorted(((int(match[1]), path) for path, match in named if match), reverse=True)
+    for _, path in steps:
+        if missing := _missing_part(path):
+            logger.warning(f"Skipping {path}, which is not whole: {missing}.")
+            continue
+        _check_types(path, model)
+        return str(path)
+    return None
+
+
+def _missing_part(checkpoint: Path) -> str | None:
+    """What keeps a run from going on from this checkpoint, or `None`.
+
+    The Trainer writes file by file, its own state last, and deletes old checkpoints file by file too.
+    """
+    parts = {
+        "weights": (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, ADAPTER_SAFE_WEIGHTS_NAME, SHARDED_WEIGHTS_NAME),
+        "optimiser state": (OPTIMIZER_NAME, SHARDED_OPTIMIZER_NAME, "optimizer.bin"),
+        "scheduler state": (SCHEDULER_NAME,),
+        "random state": _random_states(checkpoint),
+        "Trainer state": (TRAINER_STATE_NAME,),
+    }
+    for part, names in parts.items():
+        paths = [checkpoint / name for name in names if (checkpoint / name).exists()]
+        if not paths:
+            return f"it has no {part}"
+        for path in paths:
+            if not _is_whole(path):
+                return f"{path.name} is cut short"
+    return None
+
+
+def _random_states(checkpoint: Path) -> tuple[str, ...]:
+    """The files of the random state: one, or, of several processes, one for each."""
+    names = {path.name for path in checkpoint.glob("rng_state_*.pth")}
+    ranks = tuple(f"rng_state_{rank}.pth" for rank in range(len(names)))
+    # A single one of them is what is left of more.
+    return ranks if names == set(ranks) and len(ranks) > 1 else ("rng_state.pth",)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file, or a folder of shards, was written to its end."""
+    if path.is_dir():
+        return (path / ".metadata").is_file()
+    if path.suffix == ".safetensors":
+        try:
+            # The header is checked against the length of the file.
+            with safe_open(path, framework="pt"):
+                return True
+        except (SafetensorError, FileNotFoundError):
+            return False
+    if path.suffix == ".json":
+        try:
+            content = json.loads(path.read_bytes())
+        except ValueError:
+            return False
+        shards = set(content.get("weight_map", {}).values()) if path.name == SAFE_WEIGHTS_INDEX_NAME else ()
+        return all(_is_whole(path.with_name(shard)) for shard in shards)
+    # What torch.save writes ends with a directory of its parts.
+    return zipfile.is_zipfile(path)
+
+
+def _check_types(checkpoint: Path, model: PreTrainedModel) -> None:
+    config = checkpoint / "config.json"
+    if not config.exists():
+        return  # of adapters, and of sharded weights
+    labels = json.loads(config.read_bytes()).get("id2label", {})
+    own = {str(index): label for index, label in model.config.id2label.items()}
+    if labels != own:
+        raise ValueError(
+            f"{checkpoint} is of a model with the types {list(labels.values())}, but the training data has "
+            f"{list(own.values())}; resume with the data the run began with, or begin anew in another folder."
+        )
