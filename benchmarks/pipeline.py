@@ -51,12 +51,12 @@ def ours(checkpoint: str | None, labels: Sequence[str], few: Sequence[Example]) 
     options: dict[str, Any] = {} if checkpoint else {"labels": labels}
     model = BertForEfficientGlobalPointer.from_pretrained(name, **options)
     tokenizer = AutoTokenizer.from_pretrained(name)
-    recognise: GlobalPointerNerPipeline = pipeline(
+    recognize: GlobalPointerNerPipeline = pipeline(
         "global-pointer-ner", model=model, tokenizer=tokenizer, device=DEVICE
     )
     if checkpoint is None:
-        set_few(recognise, partial(setattr, model.config, "score_threshold"), few)
-    return recognise
+        set_few(recognize, partial(setattr, model.config, "score_threshold"), few)
+    return recognize
 
 
 def stock(labels: Sequence[str], few: Sequence[Example]) -> Any:
@@ -64,31 +64,31 @@ def stock(labels: Sequence[str], few: Sequence[Example]) -> Any:
     tags = ["O", *(f"{prefix}-{label}" for label in labels for prefix in "BI")]
     model = BertForTokenClassification.from_pretrained(encoder_folder(), id2label=dict(enumerate(tags)))
     tokenizer = AutoTokenizer.from_pretrained(encoder_folder())
-    recognise = pipeline(
+    recognize = pipeline(
         "token-classification", model=model, tokenizer=tokenizer, device=DEVICE, aggregation_strategy="simple"
     )
-    set_few(recognise, lambda level: model.classifier.bias.data[0].fill_(level), few)
-    return recognise
+    set_few(recognize, lambda level: model.classifier.bias.data[0].fill_(level), few)
+    return recognize
 
 
-def set_few(recognise: Callable[..., Any], set_level: Callable[[float], Any], few: Sequence[Example]) -> None:
+def set_few(recognize: Callable[..., Any], set_level: Callable[[float], Any], few: Sequence[Example]) -> None:
     """Set a bias or threshold so that as many entities are found as these texts have."""
 
     def found(level: float) -> int:
         set_level(level)
-        return count(recognise, [example.text for example in few])
+        return count(recognize, [example.text for example in few])
 
     level_for(found, sum(len(example.entities) for example in few))
 
 
-def count(recognise: Callable[..., Any], texts: Sequence[str], batch_size: int = BATCH) -> int:
+def count(recognize: Callable[..., Any], texts: Sequence[str], batch_size: int = BATCH) -> int:
     """The number of entities that a pipeline finds."""
-    return sum(map(len, recognise(list(texts), batch_size=batch_size)))
+    return sum(map(len, recognize(list(texts), batch_size=batch_size)))
 
 
-def bare_encoder(recognise: GlobalPointerNerPipeline, texts: Sequence[str]) -> Callable[[], None]:
-    """The forward of our model's encoder over these texts, tokenised, sorted by length and padded beforehand."""
-    tokenizer, encoder = recognise.tokenizer, recognise.model.base_model
+def bare_encoder(recognize: GlobalPointerNerPipeline, texts: Sequence[str]) -> Callable[[], None]:
+    """The forward of our model's encoder over these texts, tokenized, sorted by length and padded beforehand."""
+    tokenizer, encoder = recognize.tokenizer, recognize.model.base_model
     rows = [tokenizer(text, truncation=True) for text in texts]
     rows.sort(key=lambda row: len(row["input_ids"]), reverse=True)
     batches = [
@@ -165,21 +165,21 @@ def watched(parts: dict[str, tuple[Any, str]]) -> Iterator[dict[str, float]]:
             delattr(owner, name)
 
 
-def shares(recognise: GlobalPointerNerPipeline, texts: Sequence[str], passes: int) -> list[dict[str, Any]]:
+def shares(recognize: GlobalPointerNerPipeline, texts: Sequence[str], passes: int) -> list[dict[str, Any]]:
     """A row for each part of the pipeline's time, and one for all that comes after the scores."""
-    model = recognise.model
+    model = recognize.model
     parts = {
-        "tokenisation": (recognise, "preprocess"),
-        "collating": (recognise, "_collate"),
+        "tokenization": (recognize, "preprocess"),
+        "collating": (recognize, "_collate"),
         "encoder": (model.base_model, "forward"),
         "head": (model.classifier, "forward"),
         "decoding": (model, "decode"),
-        "merging and choosing": (recognise, "postprocess"),
+        "merging and choosing": (recognize, "postprocess"),
     }
     with watched(parts) as seconds:
         begin = time.perf_counter()
         for _ in range(passes):
-            count(recognise, texts)
+            count(recognize, texts)
         total = time.perf_counter() - begin
     seconds["all else"] = total - sum(seconds.values())
     given = f"{len(texts)} texts"
@@ -196,9 +196,9 @@ def prepare_documents(
     checkpoint: str | None, labels: Sequence[str], few: Sequence[Example], texts: Sequence[str]
 ) -> Callable[[], int]:
     """A function that predicts long texts one after another with a pipeline that has run before, on a short one."""
-    recognise = ours(checkpoint, labels, few)
-    count(recognise, [texts[0][:100]], DOCUMENT_BATCH)
-    return lambda: sum(count(recognise, [text], DOCUMENT_BATCH) for text in texts)
+    recognize = ours(checkpoint, labels, few)
+    count(recognize, [texts[0][:100]], DOCUMENT_BATCH)
+    return lambda: sum(count(recognize, [text], DOCUMENT_BATCH) for text in texts)
 
 
 def seconds_row(measure: str, texts: int, times: dict[str, float], other: str, wanted: str) -> dict[str, Any]:
@@ -236,12 +236,12 @@ def main() -> None:
     texts = [example.text for example in examples]
     labels = sorted({entity.label for example in examples for entity in example.entities})
 
-    recognise = ours(arguments.model, labels, few)
-    labels = list(recognise.model.config.label2id)
+    recognize = ours(arguments.model, labels, few)
+    labels = list(recognize.model.config.label2id)
     other = stock(labels, few)
     candidates = {
-        "ours": lambda: count(recognise, texts),
-        "encoder": bare_encoder(recognise, texts),
+        "ours": lambda: count(recognize, texts),
+        "encoder": bare_encoder(recognize, texts),
         "stock": lambda: count(other, texts),
     }
     times = medians(candidates, repeats)
@@ -249,7 +249,7 @@ def main() -> None:
         seconds_row("throughput against the bare encoder's forward", len(texts), times, "encoder", ">= 0.90"),
         seconds_row("faster than the pipeline token-classification", len(texts), times, "stock", ">= 1.8"),
     ]
-    rows[0]["entities"], rows[1]["entities"] = count(recognise, texts), count(other, texts)
+    rows[0]["entities"], rows[1]["entities"] = count(recognize, texts), count(other, texts)
 
     some = [example.text for example in sample]
     for name, interpreter, wanted in [
@@ -258,16 +258,16 @@ def main() -> None:
     ]:
         if interpreter:
             rival = Rival(name, interpreter, labels, sample)
-            times = medians({"ours": lambda: count(recognise, some), name: rival.predict}, repeats)
+            times = medians({"ours": lambda: count(recognize, some), name: rival.predict}, repeats)
             row = seconds_row(f"faster than {name}", len(some), times, name, wanted)
             rows.append({**row, "entities": rival.predict()})
             rival.close()
 
     lengths = {"ours": document, "other": document[:DOCUMENT]}
-    windows = [len(recognise.preprocess([Document(text, None)])) for text in lengths.values()]
+    windows = [len(recognize.preprocess([Document(text, None)])) for text in lengths.values()]
     given = {"input": f"{windows[0]} windows against {windows[1]}, batches of {DOCUMENT_BATCH}"}
     times = medians(
-        {name: partial(count, recognise, [text], DOCUMENT_BATCH) for name, text in lengths.items()}, repeats
+        {name: partial(count, recognize, [text], DOCUMENT_BATCH) for name, text in lengths.items()}, repeats
     )
     rows.append(
         {
@@ -305,7 +305,7 @@ def main() -> None:
                 "wanted": "flat" if mine == "long" else "",
             }
         )
-    rows += shares(recognise, texts, repeats)
+    rows += shares(recognize, texts, repeats)
     names = ", ".join(f"{Path(path).parent.name}/{Path(path).name}" for path in arguments.texts)
     model = f"the checkpoint {Path(arguments.model).name}" if arguments.model else "an untrained model"
     report(__file__, f"Pipeline on {names} with {model}", rows)

@@ -157,7 +157,7 @@ def measure(recognize: Recognize, conditions: dict[str, list[Example]]) -> dict[
 def main() -> None:
     """Read, recognize, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--test", required=True, help="labelled texts")
+    parser.add_argument("--test", required=True, help="labeled texts")
     parser.add_argument("--foreign", help="texts of another domain")
     parser.add_argument("--models", nargs="+", default=[], help="checkpoints of this package")
     parser.add_argument("--stock", nargs="*", default=[], help="stock checkpoints, which --train makes")

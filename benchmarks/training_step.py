@@ -23,7 +23,7 @@ BATCH, N, TYPES = 32, 128, 10
 
 
 def step_of(name: str, encoder: str) -> Callable[[], Any]:
-    """One optimiser step on one random batch, with 10 gold spans a sample."""
+    """One optimizer step on one random batch, with 10 gold spans a sample."""
     torch.manual_seed(0)
     inputs = {"input_ids": torch.randint(1000, 20000, (BATCH, N)), "attention_mask": torch.ones(BATCH, N).long()}
     if name == "bare encoder":

@@ -31,7 +31,7 @@ def minilm() -> str:
 
 
 def main() -> None:
-    """Train, reload, recognise, and write a page that shows the entities."""
+    """Train, reload, recognize, and write a page that shows the entities."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path, help="folder for the checkpoint and the page; must not exist")
     output: Path = parser.parse_args().output
@@ -53,10 +53,10 @@ def main() -> None:
 
     model = AutoModelForTokenClassification.from_pretrained(checkpoint)
     print(f"\nReloaded as {type(model).__name__} with the types {', '.join(model.config.label2id)}.")
-    recognise = pipeline("global-pointer-ner", model=model, tokenizer=AutoTokenizer.from_pretrained(checkpoint))
-    recognise_by_name = pipeline("global-pointer-ner", model=str(checkpoint))
-    results = recognise(SENTENCES)
-    assert results == recognise_by_name(SENTENCES), "two ways to load one checkpoint must agree"
+    recognize = pipeline("global-pointer-ner", model=model, tokenizer=AutoTokenizer.from_pretrained(checkpoint))
+    recognize_by_name = pipeline("global-pointer-ner", model=str(checkpoint))
+    results = recognize(SENTENCES)
+    assert results == recognize_by_name(SENTENCES), "two ways to load one checkpoint must agree"
 
     for sentence, entities in zip(SENTENCES, results, strict=True):
         print(f"\n{sentence}")

@@ -1,4 +1,4 @@
-"""Recognise entities in more texts than one process can, with Ray Data.
+"""Recognize entities in more texts than one process can, with Ray Data.
 
 A script to copy and change. It reads JSON Lines or Parquet with the columns `id`, strings or integers, all different,
 and `text`, and writes Parquet files with `id`, `text` and `entities`, as the pipeline gives them:
@@ -6,8 +6,8 @@ and `text`, and writes Parquet files with `id`, `text` and `entities`, as the pi
     pip install 'hf-globalpointer[ray]'
     python examples/predict_ray.py --model my-ner --input texts.jsonl --output found --workers 2
 
-Each worker is a process with the pipeline. What it has recognised becomes a file of its own only when it is whole, and
-a worker that dies is replaced: its texts are recognised again, into the same files. So nothing is lost and nothing
+Each worker is a process with the pipeline. What it has recognized becomes a file of its own only when it is whole, and
+a worker that dies is replaced: its texts are recognized again, into the same files. So nothing is lost and nothing
 doubled, and the same command goes on where a run was broken off. Readers of Parquet pass over the names with "_".
 """
 
@@ -36,7 +36,7 @@ ENTITY = pa.struct(
 )
 
 
-class Recogniser:
+class Recognizer:
     """A worker, with a pipeline of its own."""
 
     def __init__(self, model: str, output: str, run: str, batch_size: int, threads: int) -> None:
@@ -48,11 +48,11 @@ class Recogniser:
         hf_globalpointer.register()  # this process has not imported the package before
         torch.set_num_threads(threads)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.recognise = pipeline("global-pointer-ner", model=model, device=device, batch_size=batch_size)
+        self.recognize = pipeline("global-pointer-ner", model=model, device=device, batch_size=batch_size)
         self.output, self.run = Path(output), run
 
     def __call__(self, rows: dict[str, np.ndarray[Any, Any]]) -> dict[str, list[int]]:
-        """Recognise and write some rows, and tell how many.
+        """Recognize and write some rows, and tell how many.
 
         Raises:
             ValueError: If a text is none.
@@ -61,8 +61,8 @@ class Recogniser:
         for id, text in zip(ids, texts, strict=True):
             if not isinstance(text, str):
                 raise ValueError(f"The row with the id {id!r} has {text!r} for its text; correct it or leave it out.")
-        entities = pa.array(self.recognise(texts), pa.list_(ENTITY))
-        # By the name of the rows: the same rows, recognised again after a worker died, become the same file.
+        entities = pa.array(self.recognize(texts), pa.list_(ENTITY))
+        # By the name of the rows: the same rows, recognized again after a worker died, become the same file.
         name = hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]
         partial = self.output / f"_{name}.{uuid4().hex}.partial"
         pq.write_table(pa.table({"id": ids, "text": texts, "entities": entities}), partial)
@@ -127,12 +127,12 @@ def begin(output: Path, settings: dict[str, Any], run: str) -> set[Any]:
 
 
 def main() -> None:
-    """Read, recognise what is not done, count."""
+    """Read, recognize what is not done, count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="checkpoint: folder or Hub id")
     parser.add_argument("--input", required=True, type=Path, help="JSON Lines or Parquet, or a folder of either")
     parser.add_argument("--output", required=True, type=Path, help="folder for the Parquet files")
-    parser.add_argument("--workers", type=int, default=2, help="processes that recognise")
+    parser.add_argument("--workers", type=int, default=2, help="processes that recognize")
     parser.add_argument("--batch_size", type=int, default=32, help="texts that the encoder takes at once")
     parser.add_argument("--rows_per_file", type=int, default=512, help="rows that are written at once")
     parser.add_argument("--threads", type=int, default=1, help="threads of each worker, where there is no GPU")
@@ -154,7 +154,7 @@ def main() -> None:
         print(f"{len(done)} of {total} rows are done; going on with the others.")
         rows = rows.filter(lambda row: row["id"] not in done)
     rows.map_batches(
-        Recogniser,
+        Recognizer,
         fn_constructor_kwargs={
             "model": args.model,
             "output": str(args.output.resolve()),

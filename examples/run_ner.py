@@ -35,7 +35,7 @@ from hf_globalpointer import (
     data_digest,
     find_span_rules,
     freeze_unused,
-    last_whole_checkpoint,
+    last_complete_checkpoint,
     parameter_groups,
     read_examples,
 )
@@ -133,7 +133,7 @@ def main() -> None:
         if training_args.should_log:
             print(f"{split}: {len(texts)} examples, {data[split].report.summary()}")
         # Entities that no tokens spell are not in the labels; the metrics count them as missed.
-        metrics[split] = ComputeSpanMetrics(config.id2label, missed=data[split].report.unaligned_counts)
+        metrics[split] = ComputeSpanMetrics(config.id2label, unaligned=data[split].report.unaligned_counts)
 
     # Filled in and written at every save, as README.md of the checkpoint.
     card = GlobalPointerModelCard.from_model(
@@ -160,7 +160,7 @@ def main() -> None:
         callbacks=callbacks,
         optimizers=(torch.optim.AdamW(groups), None),
     )
-    trainer.train(last_whole_checkpoint(training_args.output_dir, model) if args.resume else None)
+    trainer.train(last_complete_checkpoint(training_args.output_dir, model) if args.resume else None)
     trainer.save_model()
 
     trainer.save_metrics("dev", trainer.evaluate())

@@ -35,11 +35,11 @@ from hf_globalpointer import (
     check_output_folder,
     checkpoint_bytes,
     data_digest,
+    fgm_perturbation,
     find_span_rules,
     freeze_unused,
     parameter_groups,
     read_examples,
-    worst_embeddings,
 )
 
 
@@ -126,7 +126,7 @@ def main() -> None:
         joined = args.joined if split == "train" else 0.0
         features = sets[split] = ExampleDataset(texts, tokenizer, model.config, joined, args.seed)
         accelerator.print(f"{split}: {len(texts)} examples, {features.report.summary()}")
-        metrics[split] = ComputeSpanMetrics(model.config.id2label, missed=features.report.unaligned_counts)
+        metrics[split] = ComputeSpanMetrics(model.config.id2label, unaligned=features.report.unaligned_counts)
         size = args.per_device_train_batch_size if split == "train" else args.per_device_eval_batch_size
         loaders[split] = accelerator.prepare(DataLoader(features, size, shuffle=split == "train", collate_fn=collator))
 
@@ -160,7 +160,7 @@ def main() -> None:
                 with nullcontext() if batch is group[-1] else accelerator.no_sync(model):
                     accelerator.backward(model(**batch).loss * share)
                     if args.fgm:
-                        with worst_embeddings(accelerator.unwrap_model(model)):
+                        with fgm_perturbation(accelerator.unwrap_model(model)):
                             accelerator.backward(model(**batch).loss * share)
             accelerator.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()

@@ -153,7 +153,7 @@ def byte_level() -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="module")
 def unigram() -> PreTrainedTokenizerFast:
-    """Pieces of several characters, after a normalisation that makes one character several and several one."""
+    """Pieces of several characters, after a normalization that makes one character several and several one."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()

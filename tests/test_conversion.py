@@ -84,7 +84,7 @@ def google_names(name: str) -> str:
 
 
 def rotated(vectors: Array, positions: Array) -> Array:
-    """Turn each pair (x, y) of neighbours in vectors `(n, ..., d)`: (x cos - y sin, y cos + x sin)."""
+    """Turn each pair (x, y) of neighbors in vectors `(n, ..., d)`: (x cos - y sin, y cos + x sin)."""
     size = vectors.shape[-1]
     turned = np.empty_like(vectors)
     for pair in range(size // 2):

@@ -54,9 +54,9 @@ def test_stock_bert_stays_stock(char_tokenizer: PreTrainedTokenizerFast) -> None
     config = BertConfig(**{name: value for name, value in TINY.items() if name != "head_size"})
     model = AutoModelForTokenClassification.from_config(config)
     assert type(model) is BertForTokenClassification
-    recognise = pipeline("ner", model=model, tokenizer=char_tokenizer)
-    assert isinstance(recognise, TokenClassificationPipeline)
-    assert recognise("ada")
+    recognize = pipeline("ner", model=model, tokenizer=char_tokenizer)
+    assert isinstance(recognize, TokenClassificationPipeline)
+    assert recognize("ada")
 
 
 def test_importing_the_package_says_nothing_and_reaches_for_no_network() -> None:

@@ -41,7 +41,7 @@ from .modeling.span_scores import SpanScores as SpanScores
 from .modeling.token_windows import max_tokens as max_tokens
 from .registration import register as register
 from .reports.model_card import GlobalPointerModelCard as GlobalPointerModelCard
-from .training.adversarial import worst_embeddings as worst_embeddings
+from .training.adversarial import fgm_perturbation as fgm_perturbation
 from .training.callbacks import (
     EpochCallback as EpochCallback,
     FiniteLossCallback as FiniteLossCallback,
@@ -53,7 +53,7 @@ from .training.run_folder import (
     check_output_folder as check_output_folder,
     checkpoint_bytes as checkpoint_bytes,
     data_digest as data_digest,
-    last_whole_checkpoint as last_whole_checkpoint,
+    last_complete_checkpoint as last_complete_checkpoint,
 )
 from .training.trainer import GlobalPointerTrainer as GlobalPointerTrainer
 

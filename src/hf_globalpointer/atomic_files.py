@@ -13,7 +13,7 @@ def partial_path(path: Path) -> Path:
 
 
 @contextmanager
-def whole_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """Where to write a file or folder, which gets its own name in the end, unless an error is raised before.
 
     A link is followed. What is no file, such as a pipe or a device, is written to as it is.

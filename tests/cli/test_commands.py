@@ -114,8 +114,8 @@ def test_training_leaves_a_checkpoint_that_works_and_metrics(trained: Path) -> N
     assert metrics["dev"]["f1"] > 0.9
     assert metrics["dev"]["f1"] == pytest.approx(max(entry["eval_f1"] for entry in metrics["history"]))
     assert metrics["unaligned_entities"] == {"train": 0, "dev": 0, "test": 1}
-    recognise = pipeline("global-pointer-ner", model=str(trained))
-    found = [(entity["word"], entity["entity_group"]) for entity in recognise("ab xz c qyq")]
+    recognize = pipeline("global-pointer-ner", model=str(trained))
+    found = [(entity["word"], entity["entity_group"]) for entity in recognize("ab xz c qyq")]
     assert found == [("xz", "date"), ("qyq", "person"), ("y", "place")]
     assert AutoModelForTokenClassification.from_pretrained(trained).config.id2label[0] == "date"
 
@@ -473,10 +473,10 @@ def test_an_encoder_of_another_kind_learns_whole_words(data: Path, tmp_path: Pat
     config = json.loads((output / "config.json").read_text())
     assert (config["model_type"], config["word_aligned"]) == ("encoder-efficient-global-pointer", True)
     # Letters of a word are tokens, but no entity begins or ends inside a word.
-    recognise = pipeline("global-pointer-ner", model=str(output))
-    inside = recognise("ab cd", threshold=1e-6)
+    recognize = pipeline("global-pointer-ner", model=str(output))
+    inside = recognize("ab cd", threshold=1e-6)
     assert {(e["start"], e["end"]) for e in inside} == {(0, 2), (3, 5), (0, 5)}
-    assert len(recognise("ab cd", threshold=1e-6, word_aligned=False)) > len(inside)
+    assert len(recognize("ab cd", threshold=1e-6, word_aligned=False)) > len(inside)
 
 
 def test_the_installed_command_answers(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_problems_exit_with_1(tmp_path: Path, tokenizer: Path) -> None:
     assert "text occurs before in its split, train: 1" in lines
     assert f"{train}:2: the text of {train}:1" in lines
     assert "text occurs in another split, dev: 1" in lines
-    assert "entity begins or ends with a blank, train: 1" in lines
+    assert "entity begins or ends with whitespace, train: 1" in lines
     assert f"{train}:3: '[ab ]cd' ([date], 0-3)" in lines
     assert f"{train}:3: 'ab ' ([date], 0-3) begins or ends where no token does" in lines
 
@@ -109,7 +109,7 @@ def test_json(tmp_path: Path, tokenizer: Path) -> None:
         "entities": 3,
         "nested": 0,
         "crossing": 0,
-        "doubly_labelled": 0,
+        "doubly_labeled": 0,
         "labels": {"date": 2, "[date]": 1},
         "lengths": {
             "text_characters": {"median": 4, "p95": 5, "longest": 5},

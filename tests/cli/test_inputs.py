@@ -115,7 +115,7 @@ def test_data_convert_reads_standard_input(given: str, options: list[str], tmp_p
 @pytest.mark.parametrize(
     "command", [["evaluate", "--model", "nowhere", "--data", "-"], ["data", "convert", "-", "a.jsonl"]]
 )
-def test_labelled_input_of_no_known_format_is_told_how_to_name_one(command: list[str], run: Run) -> None:
+def test_labeled_input_of_no_known_format_is_told_how_to_name_one(command: list[str], run: Run) -> None:
     code, _, err = run(*command, given="plain text\n")
     assert code == 1
     assert "/stdin: unknown format; name one of jsonl, " in err

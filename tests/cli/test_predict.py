@@ -17,14 +17,14 @@ from transformers import AutoModelForTokenClassification, pipeline
 
 from hf_globalpointer import Example
 from hf_globalpointer.cli import main
-from hf_globalpointer.cli.common import recognise
+from hf_globalpointer.cli.common import recognize
 from hf_globalpointer.reports.visualization import render, render_page
 
 
 Run = Callable[..., tuple[int, str, str]]
 # By name, which in the package is that of the function.
 MODULE = sys.modules["hf_globalpointer.cli.predict"]
-# The texts that are recognised together are 64 batches.
+# The texts that are recognized together are 64 batches.
 BATCH_SIZE, GROUP, TEXTS = 2, 128, 150
 
 
@@ -123,7 +123,7 @@ main(["predict", *arguments])
 """
 # Where it stops, at which call, how many lines there are then, and the exit code.
 KILLS = {
-    signal.SIGINT: ("recognising", 70, GROUP, 130),
+    signal.SIGINT: ("recognizing", 70, GROUP, 130),
     signal.SIGTERM: ("writing", 41, 40, 143),
     signal.SIGKILL: ("writing", GROUP + 11, GROUP + 10, -9),
 }
@@ -235,7 +235,7 @@ def test_all_whole_lines_stay_whatever_the_batch_size(
         assert found[GROUP + 9 :] == lines[GROUP + 9 :]
 
 
-def test_only_the_texts_of_a_group_that_is_not_whole_are_recognised_again(
+def test_only_the_texts_of_a_group_that_is_not_whole_are_recognized_again(
     checkpoint: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records = [json.dumps({"id": index, "text": "abcd " * 200}) + "\n" for index in range(40)]
@@ -247,9 +247,9 @@ def test_only_the_texts_of_a_group_that_is_not_whole_are_recognised_again(
     ids = []
 
     def noting(pipe: Any, examples: Iterator[Example], *arguments: Any, **options: Any) -> Any:
-        return recognise(pipe, (ids.append(e.id) or e for e in examples), *arguments, **options)
+        return recognize(pipe, (ids.append(e.id) or e for e in examples), *arguments, **options)
 
-    monkeypatch.setattr(MODULE, "recognise", noting)
+    monkeypatch.setattr(MODULE, "recognize", noting)
     code, _, err = run(*words, "--input", texts, "--resume")
     assert code == 0
     assert f"Going on after 36 lines of {output}.partial." in err
@@ -427,7 +427,7 @@ def test_standard_error_tells_progress_and_sums_up(command: list[str], tmp_path:
     code, out, err = run(*command, "--output", output, "--html", page)
     assert (code, out) == (0, "")
     *_, bar, summary = err.splitlines()
-    assert re.fullmatch(rf"Recognising .* {TEXTS}/{TEXTS} texts, \d+\.\d texts/s *", bar)
+    assert re.fullmatch(rf"Recognizing .* {TEXTS}/{TEXTS} texts, \d+\.\d texts/s *", bar)
     counts = Counter(e["label"] for line in output.read_text().splitlines() for e in json.loads(line)["entities"])
     types = ", ".join(f"{label} {count}" for label, count in counts.most_common())
     assert re.fullmatch(
@@ -461,7 +461,7 @@ def test_a_terminal_shows_lines_without_a_bar(checkpoint: Path, run: Run, monkey
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     code, out, err = run("--model", checkpoint, "ab", "cd")
     assert (code, len(out.splitlines())) == (0, 2)
-    assert "Recognising" not in err
+    assert "Recognizing" not in err
     assert err.splitlines()[-1].startswith("texts: 2, ")
 
 
@@ -547,13 +547,13 @@ TEXT = "abcdefgh abc hgfedc b"
 def test_options_are_those_of_the_pipeline(
     arguments: list[str], options: dict[str, object], checkpoint: Path, run: Run
 ) -> None:
-    recognise = pipeline("global-pointer-ner", model=str(checkpoint))
+    recognize = pipeline("global-pointer-ner", model=str(checkpoint))
     texts = [TEXT, TEXT * 4]
     code, out, _ = run("--model", checkpoint, *arguments, *texts)
     assert code == 0
-    expected = [[(e["start"], e["end"], e["entity_group"]) for e in recognise(text, **options)] for text in texts]
+    expected = [[(e["start"], e["end"], e["entity_group"]) for e in recognize(text, **options)] for text in texts]
     assert [entities(line) for line in out.splitlines()] == expected
-    default = [[(e["start"], e["end"], e["entity_group"]) for e in recognise(text)] for text in texts]
+    default = [[(e["start"], e["end"], e["entity_group"]) for e in recognize(text)] for text in texts]
     assert (expected == default) == (options in ({}, {"word_aligned": False}))
 
 

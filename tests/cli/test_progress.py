@@ -27,7 +27,7 @@ def test_pace_is_that_since_the_beginning(done: int, total: int | None, seconds:
     now = [0.0]
     progress = Progress(console=Console(file=io.StringIO()), get_time=lambda: now[0])
     task = progress.add_task("", total=total)
-    # All at one moment, as texts that are recognised together are.
+    # All at one moment, as texts that are recognized together are.
     now[0] = seconds
     progress.update(task, completed=done)
     assert Pace().render(progress.tasks[0]).plain == shown
@@ -46,7 +46,7 @@ def test_the_bar_moves_with_every_batch(
     monkeypatch.setattr(common, "RecognitionBar", Bar)
     pipe = GlobalPointerNerPipeline(model=make_model("efficient"), tokenizer=char_tokenizer, task="x")
     results: list[Any] = []
-    for result in common.recognise(pipe, map(Example, ["ab"] * 10), 4, 10):
+    for result in common.recognize(pipe, map(Example, ["ab"] * 10), 4, 10):
         if not results:
             assert shown == [4, 8, 10, 10]
         results.append(result)

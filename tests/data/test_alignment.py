@@ -13,7 +13,7 @@ from conftest import bounds_of, windows_of
 from hf_globalpointer.data import AlignmentReport, DataError, Entity, Example, encode_examples, read_examples
 from hf_globalpointer.data.alignment import _TokenFinder
 from hf_globalpointer.evaluation.metrics import ComputeSpanMetrics, score_predictions
-from hf_globalpointer.modeling.token_windows import TokenWindow, tidy_offsets, token_windows
+from hf_globalpointer.modeling.token_windows import TokenWindow, token_windows, trim_offsets
 from hf_globalpointer.modeling.words import character_kinds, word_boundaries
 
 
@@ -144,7 +144,7 @@ def test_repeated_entity_counts_once(char_tokenizer: PreTrainedTokenizerFast) ->
     assert report.unaligned_counts == {"person": 1}
 
 
-def test_nested_crossing_and_doubly_labelled_spans(char_tokenizer: PreTrainedTokenizerFast) -> None:
+def test_nested_crossing_and_doubly_labeled_spans(char_tokenizer: PreTrainedTokenizerFast) -> None:
     entities = [Entity(0, 4, "person"), Entity(1, 2, "person"), Entity(0, 4, "place"), Entity(3, 6, "place")]
     feature, report = encode_one(char_tokenizer, "abcdef", *entities)
     assert sorted(feature["labels"]) == [[0, 1, 4], [0, 2, 2], [1, 1, 4], [1, 4, 6]]
@@ -331,7 +331,7 @@ def test_windows_lose_only_what_does_not_fit(
 def test_tidy_offsets_strips_like_str(text: str, data: st.DataObject) -> None:
     position = st.integers(0, len(text))
     spans = data.draw(st.lists(st.tuples(position, position).map(sorted), min_size=1, max_size=8))
-    trimmed = tidy_offsets(character_kinds(text), np.array(spans, dtype=np.int64)).tolist()
+    trimmed = trim_offsets(character_kinds(text), np.array(spans, dtype=np.int64)).tolist()
     for (start, end), (new_start, new_end) in zip(spans, trimmed, strict=True):
         piece = text[start:end]
         if piece.strip():
@@ -345,7 +345,7 @@ def test_every_blank_of_unicode_is_trimmed() -> None:
     blanks = [chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()]
     assert len(blanks) > 20
     for blank in blanks:
-        assert tidy_offsets(character_kinds(f"{blank}a{blank}"), np.array([[0, 3]])).tolist() == [[1, 2]], ascii(blank)
+        assert trim_offsets(character_kinds(f"{blank}a{blank}"), np.array([[0, 3]])).tolist() == [[1, 2]], ascii(blank)
 
 
 def test_offsets_and_mask_go_with_the_inputs(byte_level: PreTrainedTokenizerFast) -> None:
@@ -374,7 +374,7 @@ def test_a_mark_that_the_tokenizer_drops_belongs_to_the_letter_before_it(wordpie
 
 def test_a_mark_with_a_token_of_its_own_stays_with_it() -> None:
     offsets = np.array([[0, 1], [1, 2], [2, 3]])
-    assert tidy_offsets(character_kinds("e\u0301x"), offsets).tolist() == offsets.tolist()
+    assert trim_offsets(character_kinds("e\u0301x"), offsets).tolist() == offsets.tolist()
 
 
 def test_an_edge_that_the_tokenizer_drops_is_reported(wordpiece: PreTrainedTokenizerBase) -> None:
@@ -489,7 +489,7 @@ def test_expanded_to_the_whole_tokens_it_touches(
     assert (len(report.expanded), len(report.dropped)) == ((1, 0) if expanded else (0, 1))
 
 
-def test_expanded_to_what_is_labelled_already_counts_once(wordpiece: PreTrainedTokenizerBase) -> None:
+def test_expanded_to_what_is_labeled_already_counts_once(wordpiece: PreTrainedTokenizerBase) -> None:
     text = "Angela Merkel left."
     entities = [Entity(0, 13, "person"), Entity(0, 12, "person"), Entity(1, 13, "place"), Entity(2, 13, "place")]
     (feature,), report = expand_one(wordpiece, text, *entities, max_length=16)
@@ -502,7 +502,7 @@ def test_expanded_to_what_is_labelled_already_counts_once(wordpiece: PreTrainedT
     lines = report.summary().splitlines()
     assert lines[0] == "1 of 4 entities aligned with the tokens; 3 expanded."
     assert lines[1].endswith(
-        f"'Angela Merke' (person, 0-12) {NO_TOKEN}; expanded to 'Angela Merkel' (person, 0-13), which is labelled "
+        f"'Angela Merke' (person, 0-12) {NO_TOKEN}; expanded to 'Angela Merkel' (person, 0-13), which is labeled "
         "already"
     )
 
@@ -553,7 +553,7 @@ def test_scores_on_expanded_labels_are_refused(wordpiece: PreTrainedTokenizerBas
     examples = [Example("Angela Merkel left.", (Entity(0, 12, "person"), Entity(14, 18, "place")))]
     (feature,), report = encode_examples(examples, wordpiece, IDS, 16)
     rows = np.array([feature["labels"]])
-    metrics = ComputeSpanMetrics({0: "person", 1: "place"}, missed=report.unaligned_counts, per_type=False)
+    metrics = ComputeSpanMetrics({0: "person", 1: "place"}, unaligned=report.unaligned_counts, per_label=False)
     scores = metrics(EvalPrediction(predictions=rows, label_ids=rows))
     (window,) = windows_of(wordpiece, [examples[0].text], 16)
     found = [
@@ -566,7 +566,7 @@ def test_scores_on_expanded_labels_are_refused(wordpiece: PreTrainedTokenizerBas
             for kind, first, last in rows[0].tolist()
         ]
     ]
-    assert scores == score_predictions(examples, found, IDS).to_dict(per_type=False)
+    assert scores == score_predictions(examples, found, IDS).to_dict(per_label=False)
     assert scores["recall"] == 0.5
     _, report = encode_examples(examples, wordpiece, IDS, 16, on_unaligned="expand")
     with pytest.raises(ValueError, match=r'too good; encode .* `on_unaligned="drop"`'):
@@ -595,9 +595,9 @@ def slow_reference(
         begins |= {pair[0] for pair, may in zip(pairs, may_begin, strict=True) if may}
         ends |= {pair[1] for pair, may in zip(pairs, may_end, strict=True) if may}
     edges = set(word_boundaries(example.text).nonzero()[0].tolist())
-    labelled = {entity for entity in example.entities if rows(entity)}
-    placed, unaligned = [row for entity in sorted(labelled) for row in rows(entity)], []
-    for entity in sorted(set(example.entities) - labelled):
+    labeled = {entity for entity in example.entities if rows(entity)}
+    placed, unaligned = [row for entity in sorted(labeled) for row in rows(entity)], []
+    for entity in sorted(set(example.entities) - labeled):
         reason, wider = CUT if entity.start in begins and entity.end in ends else NO_TOKEN, None
         if word_aligned and not {entity.start, entity.end} <= edges:
             reason = IN_WORD
@@ -606,9 +606,9 @@ def slow_reference(
         after = [end for end in ends if touched and end >= max(end for _, end in touched)]
         if expand and before and after:
             wider = Entity(max(before), min(after), entity.label)
-            if wider not in labelled:
+            if wider not in labeled:
                 placed += rows(wider)
-                labelled.add(wider)
+                labeled.add(wider)
             if not rows(wider):
                 reason, wider = CUT, None
         unaligned.append((entity, reason, wider))

@@ -36,7 +36,7 @@ def test_counts_and_lengths() -> None:
     check = check_one(*examples, Example("twice", (Entity(0, 5, "x"), Entity(0, 5, "x"))))
     assert (check.texts, check.without_entities) == (4, 1)
     assert check.entities == {"person": 2, "x": 4, "y": 1}
-    assert (check.nested, check.crossing, check.doubly_labelled) == (4, 3, 2)
+    assert (check.nested, check.crossing, check.doubly_labeled) == (4, 3, 2)
     assert check.text_characters == {11: 1, 7: 2, 5: 1}
     assert check.entity_characters == {3: 4, 5: 2, 1: 1}
     assert (check.text_tokens, check.entity_tokens) == ({}, {})
@@ -58,7 +58,7 @@ def test_overlaps_are_those_of_all_pairs(spans: set[tuple[int, int, str]]) -> No
         return b.start <= a.start and a.end <= b.end
 
     check = check_one(Example("a" * 9, tuple(entities)))
-    assert check.doubly_labelled == count(same)
+    assert check.doubly_labeled == count(same)
     assert check.nested == count(lambda a, b: within(a, b) or within(b, a))
     assert check.crossing == count(
         lambda a, b: a.start < b.end and b.start < a.end and not (within(a, b) or within(b, a))
@@ -188,20 +188,20 @@ def test_a_text_that_occurs_again_with_its_entities_is_no_problem() -> None:
     assert check.num_problems == 0
 
 
-def test_a_split_without_entities_is_unlabelled() -> None:
-    labelled, unlabelled = [example("Ada left", ("Ada", "person"))], [Example("Ada left")]
-    checks = check_splits({"labelled": labelled, "unlabelled": unlabelled})
+def test_a_split_without_entities_is_unlabeled() -> None:
+    labeled, unlabeled = [example("Ada left", ("Ada", "person"))], [Example("Ada left")]
+    checks = check_splits({"labeled": labeled, "unlabeled": unlabeled})
     assert [counts(check) for check in checks.values()] == [{}, {Kind.LEAK: 1}]
-    checks = check_splits({"unlabelled": unlabelled, "labelled": labelled})
+    checks = check_splits({"unlabeled": unlabeled, "labeled": labeled})
     assert [counts(check) for check in checks.values()] == [{}, {Kind.LEAK: 1, Kind.UNKNOWN_LABEL: 1}]
 
 
 @pytest.mark.parametrize(
     ("label", "other", "times", "kind"),
     [
-        ("organisation", "organsation", 20, Kind.LABEL_TYPO),
+        ("organization", "organsation", 20, Kind.LABEL_TYPO),
         ("organisation", "organsiaton", 20, Kind.LABEL_TYPO),  # two swaps
-        ("organisation", "organisation ", 1, Kind.LABEL_TYPO),
+        ("organization", "organization ", 1, Kind.LABEL_TYPO),
         ("ORG", "org", 1, Kind.LABEL_TYPO),
         ("adverse-effect", "adverse_effect", 1, Kind.LABEL_TYPO),
         ("person", "persno", 20, Kind.LABEL_TYPO),

@@ -86,7 +86,7 @@ def test_each_epoch_draws_anew_and_the_same_again(char_tokenizer: PreTrainedToke
     assert joined_of(data, 20) == first
 
 
-def test_neighbours_of_a_document_are_joined_in_its_order(char_tokenizer: PreTrainedTokenizerFast) -> None:
+def test_neighbors_of_a_document_are_joined_in_its_order(char_tokenizer: PreTrainedTokenizerFast) -> None:
     ids = [f"{document}-{number}" for document in ("doc1", "doc2") for number in range(10)]
     data = ExampleDataset(sentences(20, ids), char_tokenizer, config(), joined=3.0)
     for feature in joined_of(data, 20):

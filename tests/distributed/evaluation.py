@@ -41,7 +41,7 @@ def main() -> None:
         features, report = encode_examples(
             list(read_examples(file)), tokenizer, model.config.label2id, max_tokens(tokenizer, model.max_positions())
         )
-        metrics = ComputeSpanMetrics(model.config.id2label, missed=report.unaligned_counts)
+        metrics = ComputeSpanMetrics(model.config.id2label, unaligned=report.unaligned_counts)
         with TemporaryDirectory() as folder:
             arguments = TrainingArguments(
                 folder, per_device_eval_batch_size=BATCH, report_to="none", disable_tqdm=True, use_cpu=True

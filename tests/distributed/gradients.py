@@ -1,4 +1,4 @@
-"""The gradient of one optimiser step on ten samples, cut up into micro-batches.
+"""The gradient of one optimizer step on ten samples, cut up into micro-batches.
 
     gradients.py OUTPUT SIZE:STEPS [SIZE:STEPS ...]
 

@@ -22,7 +22,7 @@ def scored(text: str, gold: list[tuple[int, int, str]], predicted: list[tuple[in
 
 
 def gold_groups(documents: DocumentCounts) -> dict[str, int]:
-    return {name: counts.gold for name, counts in documents.metrics.per_type.items() if counts.gold}
+    return {name: counts.gold for name, counts in documents.metrics.per_label.items() if counts.gold}
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_an_entity_has_the_words_it_lies_in_in_part() -> None:
 
 def test_each_entity_counts_by_its_own_length() -> None:
     text = scored("a b c d e f", [(0, 1, "x"), (0, 5, "x")], [(0, 1, "x"), (0, 11, "x"), (0, 5, "y")])
-    assert count_by_length([text]).metrics.per_type == {
+    assert count_by_length([text]).metrics.per_label == {
         "< 3": SpanCounts(1, 1, 1),
         "3-5": SpanCounts(0, 1, 1),
         ">= 6": SpanCounts(0, 1, 0),
@@ -72,7 +72,7 @@ def test_all_in_a_text_counts_by_its_longest_gold_entity() -> None:
         scored("a b c d e f", [(0, 1, "x"), (0, 5, "x")], [(0, 1, "x"), (0, 11, "x")]),
         scored("a b c", [], [(0, 5, "x")]),
     ]
-    assert count_by_longest(texts).metrics.per_type == {
+    assert count_by_longest(texts).metrics.per_label == {
         "< 3": SpanCounts(0, 1, 0),
         "3-5": SpanCounts(1, 2, 2),
         ">= 6": SpanCounts(0, 0, 0),
@@ -98,7 +98,7 @@ def test_density_is_the_share_of_words_in_entities(covered: int, words: int, gro
     gold += [(0, 2 * covered - 1, "y")] * (covered > 0)
     documents = count_by_density([scored(text or " ", gold, [(0, 1, "z")])])
     assert documents.names == DENSITIES
-    assert [name for name, counts in documents.metrics.per_type.items() if counts.predicted] == [group]
+    assert [name for name, counts in documents.metrics.per_label.items() if counts.predicted] == [group]
 
 
 def test_counts_by_label_are_those_of_score_predictions() -> None:

@@ -52,13 +52,13 @@ def test_nested_spans_count_each() -> None:
     gold = keys(("place", 0, 9), ("place", 0, 4), ("person", 5, 9))
     found = keys(("place", 0, 9), ("person", 5, 9))
     metrics = SpanMetrics.from_spans(gold, found)
-    assert metrics.per_type == {"person": SpanCounts(1, 1, 1), "place": SpanCounts(1, 1, 2)}
+    assert metrics.per_label == {"person": SpanCounts(1, 1, 1), "place": SpanCounts(1, 1, 2)}
     assert metrics.micro == SpanCounts(2, 2, 3)
 
 
 def test_same_span_with_two_labels_is_two_spans() -> None:
     metrics = SpanMetrics.from_spans(keys(("a", 0, 2), ("b", 0, 2)), keys(("a", 0, 2)))
-    assert metrics.per_type == {"a": SpanCounts(1, 1, 1), "b": SpanCounts(0, 0, 1)}
+    assert metrics.per_label == {"a": SpanCounts(1, 1, 1), "b": SpanCounts(0, 0, 1)}
 
 
 @pytest.mark.parametrize(
@@ -79,14 +79,14 @@ def test_macro_leaves_out_types_that_do_not_occur() -> None:
     gold = keys(("missed", 0, 1), ("right", 0, 1))
     found = keys(("invented", 0, 1), ("right", 0, 1), ("right", 1, 2))
     metrics = SpanMetrics.from_spans(gold, found, ["absent", "right", "missed"])
-    assert list(metrics.per_type) == ["absent", "right", "missed", "invented"]
-    assert metrics.per_type["absent"] == SpanCounts(0, 0, 0)
+    assert list(metrics.per_label) == ["absent", "right", "missed", "invented"]
+    assert metrics.per_label["absent"] == SpanCounts(0, 0, 0)
     assert metrics.macro == pytest.approx({"precision": 0.5 / 3, "recall": 1 / 3, "f1": (2 / 3) / 3})
 
 
 def test_given_labels_come_first_and_others_sorted() -> None:
     metrics = SpanMetrics.from_spans(keys(("z", 0, 1), ("b", 0, 1)), keys(("a", 0, 1)), iter(["z", "y", "z"]))
-    assert list(metrics.per_type) == ["z", "y", "a", "b"]
+    assert list(metrics.per_label) == ["z", "y", "a", "b"]
 
 
 @pytest.mark.parametrize("labels", [(), ("a", "b")])
@@ -107,7 +107,7 @@ def test_flat_numbers() -> None:
     a = {"precision_a": 1.0, "recall_a": 1.0, "f1_a": 1.0}
     b = {"precision_b": 0.0, "recall_b": 0.0, "f1_b": 0.0}
     c = {"precision_c": 0.0, "recall_c": 0.0, "f1_c": 0.0}
-    assert metrics.to_dict(per_type=False) == overall
+    assert metrics.to_dict(per_label=False) == overall
     assert metrics.to_dict() == {**overall, **a, **b, **c}
 
 
@@ -158,19 +158,19 @@ def test_missed_entities_lower_recall_only() -> None:
     gold, rows = [[[0, 1, 2], [1, 3, 3]]], [[[0, 1, 2], [1, 3, 3]]]
     full = evaluate(rows, gold)
     assert full["f1"] == 1.0
-    result = evaluate(rows, gold, missed={"person": 3})
+    result = evaluate(rows, gold, unaligned={"person": 3})
     assert (result["precision"], result["recall"]) == (1.0, 2 / 5)
     assert (result["precision_person"], result["recall_person"]) == (1.0, 1 / 4)
     assert (result["precision_date"], result["recall_date"]) == (1.0, 1.0)
 
 
 def test_missed_entities_are_no_gold_span_of_the_first_token() -> None:
-    result = evaluate([[[1, 0, 0]]], [[[1, 0, 0]]], missed={"person": 1})
+    result = evaluate([[[1, 0, 0]]], [[[1, 0, 0]]], unaligned={"person": 1})
     assert (result["precision"], result["recall"]) == (1.0, 0.5)
 
 
 def test_without_types_only_micro_and_macro() -> None:
-    result = evaluate([[[0, 1, 2]]], [[[0, 1, 2]]], per_type=False)
+    result = evaluate([[[0, 1, 2]]], [[[0, 1, 2]]], per_label=False)
     ones = dict.fromkeys(("precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1"), 1.0)
     assert result == ones
 
@@ -214,12 +214,12 @@ def test_predictions_are_scored_in_characters() -> None:
         [predicted("place", 3, 7)],
     ]
     metrics = score_predictions(examples, found, ["place", "event"])
-    assert metrics.per_type == {
+    assert metrics.per_label == {
         "place": SpanCounts(1, 2, 1),
         "event": SpanCounts(0, 0, 0),
         "person": SpanCounts(1, 2, 2),
     }
-    assert list(metrics.per_type) == ["place", "event", "person"]
+    assert list(metrics.per_label) == ["place", "event", "person"]
 
 
 def test_equal_texts_are_scored_apart() -> None:

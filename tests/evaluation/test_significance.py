@@ -32,7 +32,7 @@ def test_intervals_agree_with_resampling_one_by_one(gold: NDArray[np.int64]) -> 
         for key, interval in (
             (name, intervals.micro[name]),
             (f"macro_{name}", intervals.macro[name]),
-            (f"{name}_b", intervals.per_type["b"][name]),
+            (f"{name}_b", intervals.per_label["b"][name]),
         ):
             expected = np.quantile([scores[key] for scores in drawn], [0.025, 0.975])
             assert interval == pytest.approx(expected.tolist(), abs=0.012)
@@ -58,7 +58,7 @@ def test_documents_that_are_all_alike_leave_no_doubt() -> None:
     intervals = bootstrap_intervals(counts)
     assert intervals.micro == {"precision": (0.75, 0.75), "recall": (0.5, 0.5), "f1": (0.6, 0.6)}
     assert intervals.macro == intervals.micro  # a type that does not occur is left out
-    assert intervals.per_type["b"] == {"precision": None, "recall": None, "f1": None}
+    assert intervals.per_label["b"] == {"precision": None, "recall": None, "f1": None}
 
 
 def test_resamples_without_a_type_say_nothing_of_it() -> None:
@@ -66,7 +66,7 @@ def test_resamples_without_a_type_say_nothing_of_it() -> None:
     counts = np.tile(np.array([[[1, 1, 1], [0, 0, 0]]]), (50, 1, 1))
     counts[0, 1] = 1
     intervals = bootstrap_intervals(documents(counts))
-    assert intervals.per_type["b"] == dict.fromkeys(("precision", "recall", "f1"), (1.0, 1.0))
+    assert intervals.per_label["b"] == dict.fromkeys(("precision", "recall", "f1"), (1.0, 1.0))
     empty = np.zeros((50, 1, 3), dtype=np.int64)
     assert bootstrap_intervals(documents(empty)).micro == dict.fromkeys(("precision", "recall", "f1"))
     empty[0] = 1
@@ -97,8 +97,8 @@ def test_p_is_exact_where_all_assignments_can_be_listed() -> None:
     scores = []
     for assignment in range(2**8):
         swapped = np.array([(assignment >> document) & 1 for document in range(8)], dtype=bool)[:, None, None]
-        one = documents(np.where(swapped, second.counts, first.counts)).metrics.to_dict(per_type=False)
-        other = documents(np.where(swapped, first.counts, second.counts)).metrics.to_dict(per_type=False)
+        one = documents(np.where(swapped, second.counts, first.counts)).metrics.to_dict(per_label=False)
+        other = documents(np.where(swapped, first.counts, second.counts)).metrics.to_dict(per_label=False)
         scores.append([one[name] - other[name] for name in OVERALL])
     as_far = np.abs(scores) >= np.abs(scores[0]) - 1e-12
     found = compare_models(first, second, 20_000)

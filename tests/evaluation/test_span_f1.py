@@ -88,7 +88,7 @@ def test_agrees_with_sets_on_nested_entities(pairs: list[tuple[frozenset[Entity]
     metrics = score_predictions(examples, [predictions_of(found) for _, found in pairs], "xyz")
     for label in "xyz":
         sides = [[{(e.start, e.end) for e in side if e.label == label} for side in pair] for pair in pairs]
-        assert metrics.per_type[label] == SpanCounts(
+        assert metrics.per_label[label] == SpanCounts(
             sum(len(gold & found) for gold, found in sides),
             sum(len(found) for _, found in sides),
             sum(len(gold) for gold, _ in sides),
@@ -108,9 +108,9 @@ def test_evaluate_gives_the_same_scores(metric: Any) -> None:
     references = [[{"start": e.start, "end": e.end, "label": e.label} for e in entities] for entities in gold]
     expected = score_predictions(examples, predictions, ["q"])
     assert metric.compute(predictions=predictions, references=references, labels=["q"]) == expected.to_dict()
-    assert metric.compute(predictions=predictions, references=references, per_type=False) == score_predictions(
+    assert metric.compute(predictions=predictions, references=references, per_label=False) == score_predictions(
         examples, predictions
-    ).to_dict(per_type=False)
+    ).to_dict(per_label=False)
     for batch in (slice(0, 1), slice(1, 3)):
         metric.add_batch(predictions=predictions[batch], references=references[batch])
     assert metric.compute(labels=["q"]) == expected.to_dict()

@@ -92,7 +92,7 @@ def test_micro_f1_is_the_highest_of_all_combinations_of_cuts(found: Candidates) 
 @settings(max_examples=200)
 @given(found=candidates(2))
 def test_the_f1_of_each_label_is_the_highest_of_all_cuts(found: Candidates) -> None:
-    reached = found.metrics(best_thresholds(found, "label")).per_type
+    reached = found.metrics(best_thresholds(found, "label")).per_label
     for label, one in found.per_label.items():
         best = max(f1(*cut, one.gold) for cut in every_cut(one))
         assert f1(reached[label].predicted, reached[label].correct, reached[label].gold) == best
@@ -106,7 +106,7 @@ def test_nothing_gets_worse_and_a_second_search_changes_nothing(found: Candidate
     if objective == "micro":
         assert after.micro.f1 >= before.micro.f1
     else:
-        assert all(after.per_type[label].f1 >= before.per_type[label].f1 for label in found.per_label)
+        assert all(after.per_label[label].f1 >= before.per_label[label].f1 for label in found.per_label)
         assert after.macro["f1"] >= before.macro["f1"] - 1e-12
     assert all(0 < threshold < 1 for threshold in thresholds.values())
     moved = {
@@ -144,8 +144,8 @@ def test_a_label_whose_predictions_cost_more_than_they_bring_is_silenced_for_mic
     bad = LabelCandidates(sigmoid([4.0, 4.0, 4.0, 2.0]), np.array([False, False, False, True]), 2, 0.5)
     found = Candidates({"good": good, "bad": bad})
     micro, label = (found.metrics(best_thresholds(found, objective)) for objective in ("micro", "label"))
-    assert micro.per_type["bad"].predicted == 0
-    assert label.per_type["bad"].predicted == 4
+    assert micro.per_label["bad"].predicted == 0
+    assert label.per_label["bad"].predicted == 4
     assert best_thresholds(found)["bad"] == pytest.approx(1 / (1 + np.exp(-5)))  # one logit above the highest
 
 
@@ -240,7 +240,7 @@ def examples_for(pipe: GlobalPointerNerPipeline, count: int = 24) -> list[Exampl
             for span in found
             if generator.random() < 0.5 * span["score"] ** 2
         ]
-        # An entity given twice is one, and one that ends with a blank is none that tokens spell.
+        # An entity given twice is one, and one that ends with whitespace is none that tokens spell.
         entities += entities[:1]
         if " " in text.strip():
             entities.append(Entity(0, text.strip().index(" ") + 1, LABELS[0]))
@@ -306,7 +306,7 @@ def test_every_point_of_a_curve_is_what_its_threshold_gives(found: Candidates) -
         assert len(curve.threshold) == len({score for score in np.concatenate(scores).tolist() if score > 0.01})
         for threshold, *ratios in zip(*curve, strict=True):
             metrics = found.metrics(dict.fromkeys(found.per_label, threshold))
-            counts = metrics.micro if label is None else metrics.per_type[label]
+            counts = metrics.micro if label is None else metrics.per_label[label]
             assert ratios == pytest.approx(list(counts.to_dict().values()))
 
 

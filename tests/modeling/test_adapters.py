@@ -1,4 +1,4 @@
-"""PEFT adapters and quantised weights around a GlobalPointer model."""
+"""PEFT adapters and quantized weights around a GlobalPointer model."""
 
 import copy
 from pathlib import Path
@@ -59,21 +59,21 @@ def test_lora_trains_adapters_and_head_and_comes_back(
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_quantised_loading_leaves_the_head_alone(kind: str, tmp_path: Path) -> None:
+def test_quantized_loading_leaves_the_head_alone(kind: str, tmp_path: Path) -> None:
     model = make_model(kind, hidden_size=64, intermediate_size=128)
     model.save_pretrained(tmp_path / "float")
     quantization = BitsAndBytesConfig(load_in_8bit=True)
-    quantised = AutoModelForTokenClassification.from_pretrained(tmp_path / "float", quantization_config=quantization)
+    quantized = AutoModelForTokenClassification.from_pretrained(tmp_path / "float", quantization_config=quantization)
     kinds = {
         name.partition(".")[0]: type(module.weight).__name__
-        for name, module in quantised.named_modules()
+        for name, module in quantized.named_modules()
         if isinstance(module, torch.nn.Linear)
     }
     assert kinds == {"bert": "Int8Params", "classifier": "Parameter"}
-    logits, expected = quantised(IDS).logits, model(IDS).logits
+    logits, expected = quantized(IDS).logits, model(IDS).logits
     seen = expected > torch.finfo(expected.dtype).min
     assert torch.corrcoef(torch.stack([logits[seen], expected[seen]]))[0, 1] > 0.97
     assert not torch.equal(logits, expected)
-    quantised.save_pretrained(tmp_path / "quantised")
-    loaded = AutoModelForTokenClassification.from_pretrained(tmp_path / "quantised")
+    quantized.save_pretrained(tmp_path / "quantized")
+    loaded = AutoModelForTokenClassification.from_pretrained(tmp_path / "quantized")
     assert torch.equal(loaded(IDS).logits, logits)

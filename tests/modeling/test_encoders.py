@@ -131,10 +131,10 @@ def test_from_a_plain_encoder_to_a_pipeline(
         torch.testing.assert_close(padded[..., :12, :12], logits, rtol=1e-4, atol=1e-5)
 
     # A pipeline, with a text longer than the encoder's positions.
-    recognise = pipeline("global-pointer-ner", model=str(tmp_path))
+    recognize = pipeline("global-pointer-ner", model=str(tmp_path))
     text = "ada met bob in ely. " * 5
-    single = recognise(["ada met bob", text])
-    assert recognise(["ada met bob", text], batch_size=4) == [
+    single = recognize(["ada met bob", text])
+    assert recognize(["ada met bob", text], batch_size=4) == [
         [pytest.approx(entity, abs=1e-5) for entity in entities] for entities in single
     ]
     assert all(entity["word"] == text[entity["start"] : entity["end"]] for entity in single[1])

@@ -213,8 +213,8 @@ for folder in sys.argv[1:]:
     model = AutoModelForTokenClassification.from_pretrained(folder, trust_remote_code=True)
     loss = model.train()(torch.arange(5, 17)[None], labels=torch.tensor([[[0, 1, 2]]])).loss
     loss.backward()
-    recognise = pipeline("global-pointer-ner", model=folder, trust_remote_code=True)
-    print(json.dumps([type(model).__module__, loss.item(), recognise("ada met bob.")]))
+    recognize = pipeline("global-pointer-ner", model=folder, trust_remote_code=True)
+    print(json.dumps([type(model).__module__, loss.item(), recognize("ada met bob.")]))
 """
 
 

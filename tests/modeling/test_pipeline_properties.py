@@ -71,7 +71,7 @@ def bytes_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def unigram_tokenizer() -> PreTrainedTokenizerFast:
-    """Unigram over Metaspace, with a normaliser that changes lengths, as of XLM-RoBERTa and T5."""
+    """Unigram over Metaspace, with a normalizer that changes lengths, as of XLM-RoBERTa and T5."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -153,7 +153,7 @@ def without_surrogates(text: str) -> str:
 
 
 def tidied(text: str, offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Tokens without blanks at the edges, with the marks that follow and that no token covers."""
+    """Tokens without spaces at the edges, with the marks that follow and that no token covers."""
     covered = {position for start, end in offsets for position in range(start, end)}
     tidy = []
     for start, end in offsets:

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from conftest import any_text, make_char_tokenizer, windows_of
 from hf_globalpointer.modeling import token_windows as module
-from hf_globalpointer.modeling.token_windows import _cuts, tidy_offsets
+from hf_globalpointer.modeling.token_windows import _cuts, trim_offsets
 from hf_globalpointer.modeling.words import character_kinds, word_boundaries
 
 
@@ -92,7 +92,7 @@ def test_windows_are_stretches_of_the_tokenizers_own_tokens(
         for name, row in window.inputs.items():
             assert row.tolist() == [whole[name][sample][place] for place in places], name
         offsets = np.array(whole["offset_mapping"][sample], dtype=np.int64).reshape(-1, 2)
-        tidy = tidy_offsets(character_kinds(texts[sample]), offsets)
+        tidy = trim_offsets(character_kinds(texts[sample]), offsets)
         assert window.offsets.tolist() == tidy[places].tolist()
 
 
@@ -172,7 +172,7 @@ def test_pieces_give_the_tokens_of_the_whole(
 
 
 @pytest.mark.parametrize("which", TOKENIZERS)
-def test_long_texts_are_tokenised_in_pieces(request: pytest.FixtureRequest, which: str) -> None:
+def test_long_texts_are_tokenized_in_pieces(request: pytest.FixtureRequest, which: str) -> None:
     tokenizer = request.getfixturevalue(which)
     text = " ".join(f"the cat sat near the other cat, e\u0301 {number}." for number in range(2000))
     with patch.object(module, "_encode", wraps=module._encode) as encode:
@@ -319,7 +319,7 @@ def test_boundaries_change_the_mask_alone(some: list[str], max_length: int, data
 def test_a_token_takes_in_the_marks_that_no_token_covers(text: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=8)))
     spans = [pair for pair in pairwise(cuts) if data.draw(st.booleans())]
-    tidy = tidy_offsets(character_kinds(text), np.array(spans, dtype=np.int64).reshape(-1, 2)).tolist()
+    tidy = trim_offsets(character_kinds(text), np.array(spans, dtype=np.int64).reshape(-1, 2)).tolist()
     covered = {position for start, end in tidy for position in range(start, end)}
     raw = {position for span in spans for position in range(*span)}
     for (start, end), (_, raw_end) in zip(tidy, spans, strict=True):

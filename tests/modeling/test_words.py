@@ -8,7 +8,7 @@ from hf_globalpointer.modeling.words import sentence_ends, word_boundaries
 
 
 def words_of(text: str) -> list[str]:
-    """What lies between neighbouring boundaries, without blanks."""
+    """What lies between neighboring boundaries, without spaces."""
     edges = word_boundaries(text).nonzero()[0].tolist()
     pieces = [text[start:end] for start, end in pairwise(edges)]
     return [piece for piece in pieces if not piece.isspace()]

@@ -416,7 +416,7 @@ def test_the_command_writes_a_card_whose_code_runs_as_pasted(
     capsys.readouterr()
     namespace: dict[str, object] = {}
     exec(compile(code.replace("letters-ner", str(output)), "README.md", "exec"), namespace)
-    assert isinstance(namespace["recognise"], GlobalPointerNerPipeline)
+    assert isinstance(namespace["recognize"], GlobalPointerNerPipeline)
     for line in capsys.readouterr().out.splitlines():
         assert re.fullmatch(r"(date|place) \d+ \d+ .* 0\.\d+(e-\d+)?", line)
 

@@ -68,7 +68,7 @@ def entity(start: int, end: int, label: str = "person", score: float = 0.9) -> P
     return {"entity_group": label, "score": score, "word": "", "start": start, "end": end}
 
 
-def colour_of(html: str, label: str) -> str:
+def color_of(html: str, label: str) -> str:
     (style,) = {piece["style"] for piece in Reader(html).pieces if piece["label"] == label}
     return style
 
@@ -132,7 +132,7 @@ def test_one_span_with_two_labels_is_two_boxes() -> None:
     assert read.depth == 2
 
 
-def test_neighbours_are_not_nested() -> None:
+def test_neighbors_are_not_nested() -> None:
     read = Reader(render("abcd", [entity(0, 2), entity(2, 4)]))
     assert read.boxes == [("ab", "person"), ("cd", "person")]
     assert read.depth == 1
@@ -178,20 +178,20 @@ def test_box_knows_how_many_boxes_it_must_be_higher_than() -> None:
     ]
 
 
-def test_label_keeps_its_colour_from_text_to_text() -> None:
+def test_label_keeps_its_color_from_text_to_text() -> None:
     labels = ["date", "person", "place"]
     first = render("ab", [entity(0, 1, "person"), entity(1, 2, "place")], labels)
     second = render("ab", [entity(0, 1, "place"), entity(1, 2, "date")], labels)
-    assert colour_of(first, "place") == colour_of(second, "place")
-    assert len({colour_of(first, "person"), colour_of(first, "place"), colour_of(second, "date")}) == 3
+    assert color_of(first, "place") == color_of(second, "place")
+    assert len({color_of(first, "person"), color_of(first, "place"), color_of(second, "date")}) == 3
 
 
-def test_label_outside_the_given_ones_has_a_colour_of_its_own() -> None:
+def test_label_outside_the_given_ones_has_a_color_of_its_own() -> None:
     html = render("abc", [entity(0, 1, "new"), entity(1, 2, "date"), entity(2, 3, "person")], ["date", "person"])
-    assert len({colour_of(html, label) for label in ("new", "date", "person")}) == 3
+    assert len({color_of(html, label) for label in ("new", "date", "person")}) == 3
 
 
-def test_many_labels_have_different_colours() -> None:
+def test_many_labels_have_different_colors() -> None:
     labels = [f"label-{i}" for i in range(40)]
     read = Reader(render("a" * 40, [entity(i, i + 1, label) for i, label in enumerate(labels)], labels))
     assert len({piece["style"] for piece in read.pieces}) == 40

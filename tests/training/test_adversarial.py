@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from conftest import MODELS, make_model
-from hf_globalpointer.training.adversarial import worst_embeddings
+from hf_globalpointer.training.adversarial import fgm_perturbation
 
 
 IDS = torch.arange(5, 17)[None]
@@ -19,7 +19,7 @@ def test_the_gradient_is_that_of_both_places(kind: str, epsilon: float) -> None:
     loss = model(IDS, labels=GOLD).loss
     loss.backward()
     own = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
-    with worst_embeddings(model, epsilon):
+    with fgm_perturbation(model, epsilon):
         higher = model(IDS, labels=GOLD).loss
         higher.backward()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -34,10 +34,10 @@ def test_the_gradient_is_that_of_both_places(kind: str, epsilon: float) -> None:
 
 def test_the_embeddings_come_back_after_an_error() -> None:
     model = make_model("efficient")
-    with pytest.raises(ValueError, match="go backward first"), worst_embeddings(model):
+    with pytest.raises(ValueError, match="go backward first"), fgm_perturbation(model):
         pass
     model(IDS, labels=GOLD).loss.backward()
     before = model.get_input_embeddings().weight.clone()
-    with pytest.raises(ValueError, match="is not a span"), worst_embeddings(model):
+    with pytest.raises(ValueError, match="is not a span"), fgm_perturbation(model):
         model(IDS, labels=GOLD + 99)
     assert torch.equal(model.get_input_embeddings().weight, before)

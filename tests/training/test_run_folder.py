@@ -13,7 +13,7 @@ from hf_globalpointer import (
     DataCollatorForGlobalPointer,
     check_output_folder,
     checkpoint_bytes,
-    last_whole_checkpoint,
+    last_complete_checkpoint,
 )
 from hf_globalpointer.training.run_folder import begin_run
 
@@ -84,8 +84,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
         "model.safetensors.index.json is cut short",
     ),
     "shards of FSDP": (fsdp, "pytorch_model_fsdp_0 is cut short"),
-    "no optimiser": (lambda checkpoint: (checkpoint / "optimizer.pt").unlink(), "it has no optimiser state"),
-    "the optimiser is cut": (lambda checkpoint: cut(checkpoint / "optimizer.pt"), "optimizer.pt is cut short"),
+    "no optimizer": (lambda checkpoint: (checkpoint / "optimizer.pt").unlink(), "it has no optimizer state"),
+    "the optimizer is cut": (lambda checkpoint: cut(checkpoint / "optimizer.pt"), "optimizer.pt is cut short"),
     "the scheduler is empty": (
         lambda checkpoint: (checkpoint / "scheduler.pt").write_bytes(b""),
         "scheduler.pt is cut short",
@@ -115,13 +115,13 @@ def test_a_half_written_checkpoint_is_skipped_with_a_warning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     folder = shutil.copytree(finished, tmp_path / "run")
-    assert last_whole_checkpoint(folder, model) == str(folder / "checkpoint-10")
+    assert last_complete_checkpoint(folder, model) == str(folder / "checkpoint-10")
     apply, message = DAMAGES[damage]
     apply(folder / "checkpoint-10")
     monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
     monkeypatch.setattr(logging.getLogger("hf_globalpointer"), "propagate", True)
     with caplog.at_level(logging.WARNING):
-        assert last_whole_checkpoint(folder, model) == str(folder / "checkpoint-9")
+        assert last_complete_checkpoint(folder, model) == str(folder / "checkpoint-9")
     assert f"Skipping {folder / 'checkpoint-10'}, which is not whole: {message}" in caplog.text
 
 
@@ -130,9 +130,9 @@ def test_a_checkpoint_of_several_processes_has_a_random_state_of_each(
 ) -> None:
     folder = shutil.copytree(finished, tmp_path / "run")
     ranks(0, 1, 2)(folder / "checkpoint-10")
-    assert last_whole_checkpoint(folder, model) == str(folder / "checkpoint-10")
+    assert last_complete_checkpoint(folder, model) == str(folder / "checkpoint-10")
     cut(folder / "checkpoint-10" / "rng_state_1.pth")
-    assert last_whole_checkpoint(folder, model) == str(folder / "checkpoint-9")
+    assert last_complete_checkpoint(folder, model) == str(folder / "checkpoint-9")
 
 
 def test_steps_are_numbers_and_other_folders_are_no_checkpoints(
@@ -140,13 +140,13 @@ def test_steps_are_numbers_and_other_folders_are_no_checkpoints(
 ) -> None:
     folder = shutil.copytree(finished, tmp_path / "run")
     (folder / "checkpoint-10").rename(folder / "checkpoint-best")
-    assert last_whole_checkpoint(folder, model) == str(folder / "checkpoint-9")
-    assert last_whole_checkpoint(tmp_path / "nowhere", model) is None
+    assert last_complete_checkpoint(folder, model) == str(folder / "checkpoint-9")
+    assert last_complete_checkpoint(tmp_path / "nowhere", model) is None
 
 
 def test_a_checkpoint_of_other_types_is_refused(finished: Path) -> None:
     with pytest.raises(ValueError, match=r"types \['date', 'person', 'place'\], but .*\['person', 'date', 'place'\]"):
-        last_whole_checkpoint(finished, make_model("efficient", labels=["person", "date", "place"]))
+        last_complete_checkpoint(finished, make_model("efficient", labels=["person", "date", "place"]))
 
 
 def test_checkpoints_need_room_for_weights_and_moments(finished: Path, model: PreTrainedModel) -> None:

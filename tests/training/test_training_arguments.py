@@ -157,7 +157,7 @@ def make_trainer(char_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> Mak
             data_collator=DataCollatorForGlobalPointer(char_tokenizer),
             train_dataset=features,
             eval_dataset=features,
-            compute_metrics=ComputeSpanMetrics(dict(enumerate(LABELS)), missed={LABELS[0]: 2}),
+            compute_metrics=ComputeSpanMetrics(dict(enumerate(LABELS)), unaligned={LABELS[0]: 2}),
             callbacks=callbacks,
         )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 from rich.console import Console
 
-from ..atomic_files import whole_path
+from ..atomic_files import atomic_path
 from ..data import DataError, Example
 from .progress import RecognitionBar
 
@@ -125,7 +125,7 @@ def check_labels(examples: Iterable[Example], known: Iterable[str], whose: str) 
                 )
 
 
-def recognise(
+def recognize(
     pipe: "GlobalPointerNerPipeline",
     examples: Iterable[Example],
     batch_size: int,
@@ -185,15 +185,15 @@ def check_options(pipe: "GlobalPointerNerPipeline", options: dict[str, Any]) -> 
 
 
 def evaluate_examples(pipe: "GlobalPointerNerPipeline", examples: list[Example], batch_size: int) -> "SpanMetrics":
-    """Strict metrics of a pipeline on labelled texts, in characters: what tokens cannot express counts as missed."""
+    """Strict metrics of a pipeline on labeled texts, in characters: what tokens cannot express counts as missed."""
     from ..evaluation.metrics import score_predictions
 
-    predictions = [entities for _, entities in recognise(pipe, examples, batch_size, total=len(examples))]
+    predictions = [entities for _, entities in recognize(pipe, examples, batch_size, total=len(examples))]
     return score_predictions(examples, predictions, labels=pipe.model.config.label2id)
 
 
 @contextmanager
-def whole_file(path: Path, keep: int = 0) -> Iterator[TextIO]:
+def atomic_file(path: Path, keep: int = 0) -> Iterator[TextIO]:
     """Write a file under its name with `.partial` added, and give it its own name only once it is whole.
 
     Each line is on its way to the disk before the next is written, so that a killed program leaves whole lines.
@@ -209,7 +209,7 @@ def whole_file(path: Path, keep: int = 0) -> Iterator[TextIO]:
         raise InputError(f"cannot write {path}: it is a folder; name a file.")
     with ExitStack() as stack:
         try:
-            place = stack.enter_context(whole_path(path))
+            place = stack.enter_context(atomic_path(path))
             file = stack.enter_context(place.open("a" if keep else "w", buffering=1, encoding="utf-8"))
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror}.") from error

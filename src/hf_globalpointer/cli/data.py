@@ -14,7 +14,7 @@ from .data_check import check
 from .inputs import readable_file
 
 
-data = typer.Typer(name="data", help="Work on labelled texts.", no_args_is_help=True)
+data = typer.Typer(name="data", help="Work on labeled texts.", no_args_is_help=True)
 data.command()(check)
 
 
@@ -23,7 +23,7 @@ def convert(
     input: Annotated[
         Path,
         typer.Argument(
-            help="Labelled texts: a file, or a folder of brat's; - is standard input.", callback=readable_file
+            help="Labeled texts: a file, or a folder of brat's; - is standard input.", callback=readable_file
         ),
     ],
     output: Annotated[
@@ -36,7 +36,7 @@ def convert(
         str | None, typer.Option("--to", help=f"Format of OUTPUT: {', '.join(WRITERS)}; else as its suffix tells.")
     ] = None,
 ) -> None:
-    """Convert labelled texts from one format to another, and tell what could not be kept exactly."""
+    """Convert labeled texts from one format to another, and tell what could not be kept exactly."""
     target = output_format(output, target)
     source = input_format(input, source)
     report = DataReport()

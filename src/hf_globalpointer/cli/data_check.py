@@ -32,7 +32,7 @@ def check(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="Labelled texts, a file (or a folder of brat's, or - for standard input) a split; the training data "
+            help="Labeled texts, a file (or a folder of brat's, or - for standard input) a split; the training data "
             "first.",
             callback=readable_files,
         ),
@@ -55,7 +55,7 @@ def check(
         ),
     ] = False,
 ) -> None:
-    """Count what labelled data hold, and look for mistakes in them.
+    """Count what labeled data hold, and look for mistakes in them.
 
     Exits with 0 if there are no problems, with 1 if there are, and with 2 if the input cannot be used. Hints, of which
     some are no mistakes, do not count.

@@ -17,7 +17,7 @@ from .common import (
     load_pipeline,
     messages,
     parse_thresholds,
-    recognise,
+    recognize,
     thresholds_of,
 )
 from .inputs import readable_file
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     model: Annotated[str, typer.Option(help="Checkpoint folder or Hub id.")],
-    data: Annotated[Path, typer.Option(help="Labelled texts; - is standard input.", callback=readable_file)],
+    data: Annotated[Path, typer.Option(help="Labeled texts; - is standard input.", callback=readable_file)],
     report: Annotated[
         Path | None, typer.Option(help="Folder for report.md, report.json and report.html, with errors in context.")
     ] = None,
@@ -43,7 +43,7 @@ def evaluate(
     max_length: WindowLength = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Inputs in a batch: texts, or windows of long ones.")] = 32,
 ) -> None:
-    """Print strict precision, recall and F1 of a model on labelled texts."""
+    """Print strict precision, recall and F1 of a model on labeled texts."""
     examples = list(read_examples(data))
     pipes = [_load(name, examples) for name in (model, compare) if name is not None]
     if report is not None:
@@ -95,7 +95,7 @@ def _evaluate(
 ) -> "Evaluation":
     from ..evaluation.evaluation import Evaluation
 
-    found = recognise(pipe, examples, batch_size, total=len(examples), **options)
+    found = recognize(pipe, examples, batch_size, total=len(examples), **options)
     predictions = [entities for _, entities in found]
     return Evaluation.from_predictions(examples, predictions, labels)
 

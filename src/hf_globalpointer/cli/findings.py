@@ -36,9 +36,7 @@ def _splits_table(checks: Mapping[str, SplitCheck]) -> Table:
     table = _table("Splits", "split", *names)
     for name, each in checks.items():
         total = each.entities.total()
-        shares = [
-            f"{part} ({part / max(total, 1):.1%})" for part in (each.nested, each.crossing, each.doubly_labelled)
-        ]
+        shares = [f"{part} ({part / max(total, 1):.1%})" for part in (each.nested, each.crossing, each.doubly_labeled)]
         # As `Text`, so that brackets in a name are no markup.
         table.add_row(Text(name), str(each.texts), str(each.without_entities), str(total), *shares)
     return table

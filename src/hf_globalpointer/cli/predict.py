@@ -18,13 +18,13 @@ from .common import (
     OverlapOfModel,
     Thresholds,
     WindowLength,
+    atomic_file,
     check_options,
     load_pipeline,
     parse_thresholds,
-    recognise,
+    recognize,
     say,
     thresholds_of,
-    whole_file,
 )
 from .inputs import readable_file
 from .resuming import ResumableFile, Written, interruptible
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
 def predict(
     model: Annotated[str, typer.Option(help="Checkpoint folder or Hub id.")],
-    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to recognise.")] = None,
+    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to recognize.")] = None,
     input: Annotated[
         Path | None,
         typer.Option(
-            help="Texts to recognise: JSON Lines (.jsonl), a table with a column text (.csv, .tsv), or one text a "
+            help="Texts to recognize: JSON Lines (.jsonl), a table with a column text (.csv, .tsv), or one text a "
             "line (.txt and others), any of them compressed (.gz) too; - is standard input.",
             callback=readable_file,
         ),
@@ -68,7 +68,7 @@ def predict(
     max_length: WindowLength = None,
     stride: Annotated[
         int | None,
-        typer.Option(min=0, help="Tokens that neighbouring windows share at least; by default a quarter of a window."),
+        typer.Option(min=0, help="Tokens that neighboring windows share at least; by default a quarter of a window."),
     ] = None,
     word_aligned: Annotated[
         bool | None,
@@ -112,10 +112,10 @@ def predict(
             return
 
         # What is wrong with the input is said before the model is loaded.
-        format = input_format(input, labelled=False) if input else ""
+        format = input_format(input, labeled=False) if input else ""
         total = count_examples(input, format) if input else len(texts or [])
         written = file.check(_groups(input, format, batch_size), input) if file and is_resumed and input else Written()
-        given = read_examples(input, format, labelled=False) if input else map(Example, texts or [])
+        given = read_examples(input, format, labeled=False) if input else map(Example, texts or [])
         examples = islice(given, written.settled, None)
         first = list(islice(examples, 1))
 
@@ -131,7 +131,7 @@ def predict(
         left = None if total is None else total - written.settled
         # Lines on a terminal and a bar would run into each other.
         show_bar = file is not None or not sys.stdout.isatty()
-        found = recognise(pipe, chain(first, examples), batch_size, left, show_bar, **options)
+        found = recognize(pipe, chain(first, examples), batch_size, left, show_bar, **options)
         with closing(found), file.open(written.size, settings) if file else nullcontext(sys.stdout) as lines:
             old = map(json.loads, islice(file.lines(), written.lines)) if file else ()
             new = (_record(*result) for result in islice(found, written.lines - written.settled, None))
@@ -144,10 +144,10 @@ def predict(
 
 
 def _groups(input: Path, format: str, batch_size: int) -> Iterator[list[dict[str, Any]]]:
-    """The records of a file, still without entities, in lists of those that are recognised together."""
+    """The records of a file, still without entities, in lists of those that are recognized together."""
     from ..modeling.pipeline_global_pointer_ner import BATCHES_AT_ONCE, read_ahead
 
-    records = (_record(example, []) for example in read_examples(input, format, labelled=False))
+    records = (_record(example, []) for example in read_examples(input, format, labeled=False))
     return read_ahead(records, batch_size * BATCHES_AT_ONCE, lambda record: len(record["text"]))
 
 
@@ -173,7 +173,7 @@ def _write_page(path: Path, records: Iterable[dict[str, Any]], labels: Sequence[
     """Write an HTML page of records as they come."""
     from ..reports.visualization import stream_page
 
-    with whole_file(path) as page:
+    with atomic_file(path) as page:
         page.writelines(stream_page((_render(record, labels) for record in records), title))
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class RecognitionBar:
     """A progress bar of texts.
 
-    Many texts are recognised together, and done at one moment. Until then, as many of them count as windows have been
+    Many texts are recognized together, and done at one moment. Until then, as many of them count as windows have been
     through the encoder, so that the bar moves with every batch.
 
     Args:
@@ -28,7 +28,7 @@ class RecognitionBar:
 
     def __init__(self, console: Console, total: int | None, is_shown: bool) -> None:
         self._progress = Progress(
-            TextColumn("Recognising"),
+            TextColumn("Recognizing"),
             BarColumn(None),
             Pace(),
             console=console,
@@ -47,7 +47,7 @@ class RecognitionBar:
 
         Args:
             encoder (`nn.Module`): What batches go through, a window a row.
-            waiting (`Sized`): The texts that are being recognised.
+            waiting (`Sized`): The texts that are being recognized.
         """
 
         def see(_encoder: "nn.Module", _inputs: Any, outputs: Any) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn, TextIO
 
-from ..atomic_files import partial_path, whole_path
-from .common import InputError, say, whole_file
+from ..atomic_files import atomic_path, partial_path
+from .common import InputError, atomic_file, say
 
 
 class Written(NamedTuple):
@@ -19,7 +19,7 @@ class Written(NamedTuple):
     Args:
         lines (`int`): Its whole lines.
         size (`int`): Their bytes.
-        settled (`int`): Those of the lines whose texts need not be recognised again.
+        settled (`int`): Those of the lines whose texts need not be recognized again.
     """
 
     lines: int = 0
@@ -58,13 +58,13 @@ class ResumableFile:
         """Compare what an interrupted run left to the records of an input, which have no entities yet.
 
         Args:
-            groups (`Iterable[list[dict[str, Any]]]`): The records, in order, in lists of those recognised together.
+            groups (`Iterable[list[dict[str, Any]]]`): The records, in order, in lists of those recognized together.
             input (`Path`): Where they come from, for messages.
 
         Returns:
             `Written`: All whole lines; those of whole groups are settled. A text's scores depend, in their last
             digits, on what is in a batch with it, so that the lines that a group lacks come out right only if all of
-            it is recognised.
+            it is recognized.
 
         Raises:
             InputError: If it had another input.
@@ -100,13 +100,13 @@ class ResumableFile:
 
     @contextmanager
     def open(self, keep: int, settings: dict[str, Any]) -> Iterator[TextIO]:
-        """Write it as [`whole_file`] does, with settings as of [`check_settings`] beside it.
+        """Write it as [`atomic_file`] does, with settings as of [`check_settings`] beside it.
 
         Where it ends before the first line is whole, nothing is left.
         """
-        with whole_file(self.path, keep) as file:
+        with atomic_file(self.path, keep) as file:
             if self.partial.is_file() and not keep:
-                with whole_path(self._settings_path) as place:
+                with atomic_path(self._settings_path) as place:
                     place.write_text(json.dumps(settings) + "\n", encoding="utf-8")
             try:
                 yield file

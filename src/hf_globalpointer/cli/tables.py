@@ -20,7 +20,7 @@ def metrics_table(metrics: SpanMetrics, title: str) -> Table:
         # As `Text`, so that brackets in a label are no markup.
         table.add_row(Text(name), *shown_ratios(counts), *numbers, end_section=last)
 
-    types = list(metrics.per_type.items())
+    types = list(metrics.per_label.items())
     for index, (label, counts) in enumerate(types, start=1):
         add(label, counts, last=index == len(types))
     add("micro", metrics.micro, last=False)
@@ -32,9 +32,9 @@ def groups_table(evaluation: Evaluation) -> Table:
     """Precision, recall and F1 by length and density, and where less must be right."""
     errors = evaluation.errors
     sections = {
-        "length {}": evaluation.lengths.metrics.per_type,
-        "longest {}": evaluation.longest.metrics.per_type,
-        "density {}": evaluation.densities.metrics.per_type,
+        "length {}": evaluation.lengths.metrics.per_label,
+        "longest {}": evaluation.longest.metrics.per_label,
+        "density {}": evaluation.densities.metrics.per_label,
         "{} only": {"boundaries": errors.boundaries, "types": errors.labels},
     }
     table = Table()

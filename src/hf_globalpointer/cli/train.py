@@ -17,12 +17,12 @@ from .common import (
     OVERLAP_HELP,
     InputError,
     Overlap,
+    atomic_file,
     check_labels,
     evaluate_examples,
     loading,
     messages,
     say,
-    whole_file,
 )
 from .inputs import readable_file
 from .resuming import interruptible
@@ -115,7 +115,7 @@ def train(
     report_to: Annotated[
         str, typer.Option(help="Tracker of the training, as Transformers knows it: tensorboard, wandb, ...")
     ] = "none",
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of initialisation, order and dropout.")] = 42,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of initialization, order and dropout.")] = 42,
     model_id: Annotated[
         str | None, typer.Option(help="Hub id that the model will have, for its card; else the name of the folder.")
     ] = None,
@@ -126,7 +126,7 @@ def train(
         str | None, typer.Option(help="Language of the texts, for the card: ISO 639 code, such as en.")
     ] = None,
     license: Annotated[
-        str | None, typer.Option(help="Licence of the model, for the card, as the Hub spells it, such as apache-2.0.")
+        str | None, typer.Option(help="License of the model, for the card, as the Hub spells it, such as apache-2.0.")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --output that was interrupted.")
@@ -163,7 +163,7 @@ def train(
         check_output_folder,
         checkpoint_bytes,
         data_digest,
-        last_whole_checkpoint,
+        last_complete_checkpoint,
     )
     from ..training.trainer import GlobalPointerTrainer
     from .epoch_lines import EpochLines
@@ -256,7 +256,7 @@ def train(
         data_collator=DataCollatorForGlobalPointer(tokenizer),
         train_dataset=data["train"],
         eval_dataset=data["dev"],
-        compute_metrics=ComputeSpanMetrics(config.id2label, missed=reports["dev"].unaligned_counts),
+        compute_metrics=ComputeSpanMetrics(config.id2label, unaligned=reports["dev"].unaligned_counts),
         callbacks=[
             ModelCardCallback(card),
             EpochCallback(),
@@ -270,7 +270,7 @@ def train(
     trainer.add_callback(lines)
     go_on = "; the same command with --resume goes on from the last whole epoch"
     with interruptible(lambda: go_on if any(checkpoints.glob("checkpoint-*")) else ""), closing(lines):
-        trainer.train(last_whole_checkpoint(checkpoints, network) if resume else None)
+        trainer.train(last_complete_checkpoint(checkpoints, network) if resume else None)
 
     pipe = GlobalPointerNerPipeline(model=trainer.model, tokenizer=tokenizer, task=TASK)
     results = {name: evaluate_examples(pipe, splits[name], 2 * batch_size) for name in splits if name != "train"}
@@ -343,6 +343,6 @@ def _write_metrics(
         "history": [entry for entry in trainer.state.log_history if "eval_f1" in entry],
         "versions": {"transformers": transformers.__version__, "torch": torch.__version__},
     }
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         json.dump(content, file, indent=2, ensure_ascii=False)
         file.write("\n")

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..data import read_examples
-from .common import InputError, Overlap, check_labels, evaluate_examples, load_pipeline, messages, say, whole_file
+from .common import InputError, Overlap, atomic_file, check_labels, evaluate_examples, load_pipeline, messages, say
 from .inputs import readable_file
 
 
@@ -35,7 +35,7 @@ class Objective(StrEnum):
 
 
 @dataclass(frozen=True)
-class Tuned:
+class ThresholdResult:
     """Thresholds, and the metrics they give."""
 
     thresholds: dict[str, float]
@@ -51,7 +51,7 @@ class Tuned:
 
     def rows(self) -> list[list[str]]:
         """The cells of a table: of each type, then micro, then macro."""
-        types = [(label, f"{self.thresholds[label]:.4f}", c.to_dict()) for label, c in self.metrics.per_type.items()]
+        types = [(label, f"{self.thresholds[label]:.4f}", c.to_dict()) for label, c in self.metrics.per_label.items()]
         averages = [("micro", "", self.metrics.micro.to_dict()), ("macro", "", self.metrics.macro)]
         return [[name, cell, *(f"{value:.4f}" for value in some.values())] for name, cell, some in types + averages]
 
@@ -59,7 +59,7 @@ class Tuned:
 def tune_thresholds(
     model: Annotated[Path, typer.Option(help="Checkpoint folder; the thresholds are written into its config.json.")],
     data: Annotated[
-        Path, typer.Option(help="Labelled texts to choose the thresholds on: never test data.", callback=readable_file)
+        Path, typer.Option(help="Labeled texts to choose the thresholds on: never test data.", callback=readable_file)
     ],
     objective: Annotated[
         Objective, typer.Option(help="What is to be highest: micro-F1, or the F1 of each label, and so macro-F1.")
@@ -98,9 +98,9 @@ def tune_thresholds(
     with messages.status(f"Looking for all spans of a probability above {FLOOR} ..."):
         candidates = collect_candidates(pipe, examples, batch_size)
     thresholds = best_thresholds(candidates, objective.value)
-    before = Tuned(candidates.thresholds, evaluate_examples(pipe, examples, batch_size))
+    before = ThresholdResult(candidates.thresholds, evaluate_examples(pipe, examples, batch_size))
     pipe.model.config.thresholds = thresholds
-    after = Tuned(thresholds, evaluate_examples(pipe, examples, batch_size))
+    after = ThresholdResult(thresholds, evaluate_examples(pipe, examples, batch_size))
     expected = candidates.metrics(thresholds)
     if pipe.model.config.overlap == Overlap.all and after.metrics != expected:
         raise InputError(
@@ -127,7 +127,7 @@ def tune_thresholds(
     _write_json(model / "config.json", content, indent=2, ensure_ascii=config.isascii())
     _note_in_card(model / "README.md")
     Console().print(_table(str(data), before, after))
-    if absent := [label for label, counts in after.metrics.per_type.items() if not counts.gold]:
+    if absent := [label for label, counts in after.metrics.per_label.items() if not counts.gold]:
         say(f"No entities of {', '.join(absent)} are in {data}: their thresholds stay as they were.")
     messages.print(f"{model / 'config.json'} has the thresholds, {folder} the figures.", markup=False, highlight=False)
 
@@ -135,12 +135,12 @@ def tune_thresholds(
 def _note_in_card(card: Path) -> None:
     """Say in the model card, if there is one, that its scores are of other thresholds."""
     if card.exists() and _NOTE not in (content := card.read_text(encoding="utf-8")):
-        with whole_file(card) as file:
+        with atomic_file(card) as file:
             file.write(f"{content.rstrip()}\n\n{_NOTE}\n")
 
 
 def _write_json(path: Path, content: object, indent: int | None = None, ensure_ascii: bool = True) -> None:
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         file.write(json.dumps(content, indent=indent, ensure_ascii=ensure_ascii) + "\n")
 
 
@@ -148,7 +148,7 @@ def _arrays(curve: "Curve") -> dict[str, list[float]]:
     return {name: values.tolist() for name, values in curve._asdict().items()}
 
 
-def _table(title: str, before: Tuned, after: Tuned) -> Table:
+def _table(title: str, before: ThresholdResult, after: ThresholdResult) -> Table:
     """Threshold, precision, recall and F1 of every type, micro and macro, before and after."""
     table = Table(title=Text(title))
     table.add_column("type")

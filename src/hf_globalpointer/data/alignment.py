@@ -49,7 +49,7 @@ class UnalignedEntity:
         text = f"{self.example.name}: {_quoted(self.example, self.entity)} {self.reason}"
         if self.expanded is None:
             return text
-        also = ", which is labelled already" if self.merged else ""
+        also = ", which is labeled already" if self.merged else ""
         return f"{text}; expanded to {_quoted(self.example, self.expanded)}{also}"
 
 
@@ -72,7 +72,7 @@ class AlignmentReport:
 
     @property
     def expanded(self) -> list[UnalignedEntity]:
-        """The entities whose label stands for more characters, or fewer blanks, than they have."""
+        """The entities whose label stands for more characters, or fewer spaces, than they have."""
         return [item for item in self.unaligned if item.expanded is not None]
 
     @property
@@ -117,7 +117,7 @@ def encode_examples(
     on_unaligned: OnUnaligned = "drop",
     max_span_length: int | None = None,
 ) -> tuple[list[dict[str, Any]], AlignmentReport]:
-    """Tokenise examples into features for training and evaluation, one for each window of a text.
+    """Tokenize examples into features for training and evaluation, one for each window of a text.
 
     Args:
         examples (`Iterable[Example]`): The examples.
@@ -126,7 +126,7 @@ def encode_examples(
         max_length (`int`, *optional*, defaults to the tokenizer's `model_max_length`):
             The longest window in tokens; longer texts are cut into overlapping ones.
         stride (`int`, *optional*, defaults to a quarter of `max_length`, or `max_span_length` if that is more):
-            The tokens that neighbouring windows share at least.
+            The tokens that neighboring windows share at least.
         word_aligned (`bool`, *optional*, defaults to `False`):
             Whether only spans that begin and end where words do take part; as in the model's configuration.
         on_unaligned (`str`, *optional*, defaults to `"drop"`):
@@ -229,11 +229,11 @@ class _Aligner:
                 spans.add((sample, entity.start, entity.end, position))
         return sorted(spans)
 
-    def _account(self, finder: "_TokenFinder", labelled: set[_Span], unaligned: Sequence[_Span]) -> Integers:
+    def _account(self, finder: "_TokenFinder", labeled: set[_Span], unaligned: Sequence[_Span]) -> Integers:
         """Report the unaligned beside those that have a label; the rows, as `find` gives them, of what is expanded."""
         wider = [finder.expanded(span) if self.on_unaligned == "expand" else None for span in unaligned]
         # Each once, though several entities may become it.
-        new = list(dict.fromkeys(span for span in wider if span is not None and span not in labelled))
+        new = list(dict.fromkeys(span for span in wider if span is not None and span not in labeled))
         is_held, rows = finder.find(new)
         held = set(compress(new, is_held))
         labels = list(self.label2id)
@@ -242,10 +242,10 @@ class _Aligner:
             sample, start, end, label = span
             in_word = self.word_aligned and not boundaries(sample)[[start, end]].all()
             reason = _IN_WORD if in_word else finder.why_not(span)
-            expanded, merged = None, other in labelled
+            expanded, merged = None, other in labeled
             if other is not None and (merged or other in held):
                 expanded = Entity(*other[1:3], labels[label])
-                labelled.add(other)
+                labeled.add(other)
             elif other is not None:
                 reason = finder.why_not(other)
             entity = Entity(start, end, labels[label])
@@ -265,7 +265,7 @@ class _TokenFinder:
     One character may be several tokens, all with its offsets: a span takes them all in, from the first to the last.
 
     Args:
-        windows (`TokenWindows`): The windows of neighbouring texts.
+        windows (`TokenWindows`): The windows of neighboring texts.
         longest (`int`): The characters of the longest text.
         max_span_length (`int`, *optional*): The most tokens of a span.
     """

@@ -1,4 +1,4 @@
-"""What labelled data hold, split by split, and what is likely to be wrong with them."""
+"""What labeled data hold, split by split, and what is likely to be wrong with them."""
 
 import re
 import unicodedata
@@ -56,7 +56,7 @@ class Kind(Enum):
     UNKNOWN_LABEL = "label does not occur in the training split", True
     LABEL_TYPO = "label is nearly another one", True
     SHIFTED_ENDS = "split whose ends are all off by one", True
-    BLANK_EDGE = "entity begins or ends with a blank", True
+    BLANK_EDGE = "entity begins or ends with whitespace", True
     UNALIGNED = "entity does not align with the tokens", True
     PUNCTUATION_EDGE = "entity begins or ends with punctuation", False
     CUT_WORD = "entity cuts a word", False
@@ -81,13 +81,13 @@ class SplitCheck:
         entities (`Counter[str]`): Distinct entities of each label.
         nested (`int`): Entities inside or around another one, or with its span.
         crossing (`int`): Entities that overlap another one, neither within the other.
-        doubly_labelled (`int`): Entities that share their span with one of another label.
+        doubly_labeled (`int`): Entities that share their span with one of another label.
         text_characters (`Counter[int]`): How many texts have each length in characters.
         entity_characters (`Counter[int]`): How many entities do.
         text_tokens (`Counter[int]`): How many texts have each length in tokens, special ones included.
         entity_tokens (`Counter[int]`): How many aligned entities have each length in tokens.
-        odd_edges (`Counter[int]`): How many entities begin or end with a blank or punctuation or cut a word, if 0, 1
-            or -1 is added to every end.
+        odd_edges (`Counter[int]`): How many entities begin or end with whitespace or punctuation, or cut a word, if 0,
+            1 or -1 is added to every end.
         findings (`defaultdict[Kind, list[str]]`): Messages of what may be wrong, by kind.
     """
 
@@ -96,7 +96,7 @@ class SplitCheck:
     entities: Counter[str] = field(default_factory=Counter)
     nested: int = 0
     crossing: int = 0
-    doubly_labelled: int = 0
+    doubly_labeled: int = 0
     text_characters: Counter[int] = field(default_factory=Counter)
     entity_characters: Counter[int] = field(default_factory=Counter)
     text_tokens: Counter[int] = field(default_factory=Counter)
@@ -125,7 +125,7 @@ class SplitCheck:
             "entities": self.entities.total(),
             "nested": self.nested,
             "crossing": self.crossing,
-            "doubly_labelled": self.doubly_labelled,
+            "doubly_labeled": self.doubly_labeled,
             "labels": dict(self.entities.most_common()),
             "lengths": {
                 what: {name: quantile(counts, share) for name, share in QUANTILES.items()}
@@ -143,9 +143,9 @@ def check_splits(
 ) -> dict[str, SplitCheck]:
     """Count what each split holds and look for mistakes, reading every example once.
 
-    Texts are the same if they differ in blanks only; one that occurs in two other splits is found in both. Of each
+    Texts are the same if they differ in whitespace only; one that occurs in two other splits is found in both. Of each
     text, digests of it and of its entities are remembered, and what was found; no more. A split without any entity is
-    taken as unlabelled.
+    taken as unlabeled.
 
     Args:
         splits (`Mapping[str, Iterable[Example]]`): The examples of each split by its name, the training data first.
@@ -198,7 +198,7 @@ def _count(example: Example, check: SplitCheck) -> None:
     overlaps = find_overlaps(entities)
     check.nested += len(overlaps.nested)
     check.crossing += len(overlaps.crossing)
-    check.doubly_labelled += len(overlaps.same_span)
+    check.doubly_labeled += len(overlaps.same_span)
 
 
 def _check_entities(example: Example, check: SplitCheck) -> None:
@@ -297,14 +297,14 @@ class _SeenTexts:
             seen.append(this)
 
     def add_conflicts(self, checks: Mapping[str, SplitCheck]) -> None:
-        """Count the texts whose entities differ, once it is known which splits are labelled."""
+        """Count the texts whose entities differ, once it is known which splits are labeled."""
         for split, other, message in self._conflicts:
             if checks[split].entities and checks[other].entities:
                 checks[split].findings[Kind.CONFLICT].append(message)
 
 
 def _entities_without_blanks(example: Example) -> str:
-    """The entities, with starts and ends counted in characters that are no blanks."""
+    """The entities, with starts and ends counted in characters that are no whitespace."""
     if not example.entities:
         return ""
     before = list(accumulate((not character.isspace() for character in example.text), initial=0))

@@ -10,7 +10,7 @@ from typing import Any
 from torch.utils.data import Dataset
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-from ..modeling.scripts import needs_no_blanks
+from ..modeling.scripts import is_unspaced
 from .alignment import OnUnaligned, encode_examples
 from .examples import Entity, Example
 
@@ -24,7 +24,7 @@ class ExampleDataset(Dataset[dict[str, Any]]):
 
     A model that has seen sentences only finds too few entities in longer texts, or a multitude. So for training,
     joined texts are added, of two examples up to a window's length. Their lengths are drawn once, evenly; their
-    examples anew in each epoch: neighbours in their document where ids tell it (they end in numbers that count up, and
+    examples anew in each epoch: neighbors in their document where ids tell it (they end in numbers that count up, and
     are of more than one document), others at random where it ends. With `joined=1.0` an epoch has twice the tokens,
     and takes about twice as long.
 
@@ -154,7 +154,7 @@ def join_examples(examples: Sequence[Example]) -> Example:
 
 def _needs_no_space(character: str) -> bool:
     """Whether what follows a character follows it at once."""
-    return needs_no_blanks(character) or character in _STOPS
+    return is_unspaced(character) or character in _STOPS
 
 
 def _followed(places: Sequence[tuple[str, int | None]]) -> set[int]:

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.examples import Entity, Example
-from ..modeling.scripts import SCRIPTS_WITHOUT_BLANKS
+from ..modeling.scripts import UNSPACED_SCRIPTS
 from .metrics import SpanCounts, SpanMetrics
 
 
 LENGTHS = ("< 3", "3-5", ">= 6")
 DENSITIES = ("< 0.1", "0.1-0.3", ">= 0.3")
-_UNSPACED = "".join(f"{chr(first)}-{chr(last)}" for first, last in SCRIPTS_WITHOUT_BLANKS)
+_UNSPACED = "".join(f"{chr(first)}-{chr(last)}" for first, last in UNSPACED_SCRIPTS)
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 
 
@@ -89,7 +89,7 @@ def count_by_label(texts: Sequence[ScoredText], labels: Iterable[str] = ()) -> D
 def count_by_length(texts: Sequence[ScoredText]) -> DocumentCounts:
     """Group entities by the number of their words, a prediction by its own; a right one has that of its gold entity.
 
-    A word is what stands between blanks; where it holds ideographs, kana or other characters of scripts without
+    A word is what stands between whitespace; where it holds ideographs, kana or other characters of scripts without
     blanks, each of these is a word, and so is what stands between them. An entity has the words that it lies in,
     wholly or in part.
     """

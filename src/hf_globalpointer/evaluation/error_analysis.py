@@ -27,7 +27,7 @@ class SpanError:
 
     Args:
         kind (`ErrorKind`): Its kind.
-        document (`int`): The position of its text among those analysed.
+        document (`int`): The position of its text among those analyzed.
         gold (`Entity`, *optional*): The gold entity; none where the prediction is spurious.
         predicted (`Entity`, *optional*): The prediction; none where the gold entity is missed.
     """

@@ -1,4 +1,4 @@
-"""All that there is to say about a model's predictions for labelled texts, in numbers."""
+"""All that there is to say about a model's predictions for labeled texts, in numbers."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -38,12 +38,14 @@ class Breakdown:
 
     def to_dict(self) -> dict[str, Any]:
         """Counts, ratios and intervals of every group, by name."""
-        return {name: _scores(counts, self.intervals.per_type[name]) for name, counts in self.metrics.per_type.items()}
+        return {
+            name: _scores(counts, self.intervals.per_label[name]) for name, counts in self.metrics.per_label.items()
+        }
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of a model on labelled texts, and its errors.
+    """The scores of a model on labeled texts, and its errors.
 
     Args:
         texts (`list[ScoredText]`): The texts, with gold entities and predictions.
@@ -91,7 +93,7 @@ class Evaluation:
     @property
     def labels(self) -> list[str]:
         """All types, in the order of the tables."""
-        return list(self.types.metrics.per_type)
+        return list(self.types.metrics.per_label)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, in the types of JSON."""

@@ -62,10 +62,10 @@ class SpanMetrics:
     """Strict precision, recall and F1: of each type, micro and macro.
 
     Args:
-        per_type (`dict[str, SpanCounts]`): The counts of every type.
+        per_label (`dict[str, SpanCounts]`): The counts of every type.
     """
 
-    per_type: dict[str, SpanCounts]
+    per_label: dict[str, SpanCounts]
 
     @classmethod
     def from_spans(
@@ -86,7 +86,7 @@ class SpanMetrics:
     @property
     def micro(self) -> SpanCounts:
         """The counts of all types together."""
-        counts = self.per_type.values()
+        counts = self.per_label.values()
         return SpanCounts(
             sum(c.correct for c in counts), sum(c.predicted for c in counts), sum(c.gold for c in counts)
         )
@@ -94,15 +94,15 @@ class SpanMetrics:
     @property
     def macro(self) -> dict[str, float]:
         """Mean precision, recall and F1 over the types that occur, in the data or among the predictions."""
-        present = [counts.to_dict() for counts in self.per_type.values() if counts.gold or counts.predicted]
+        present = [counts.to_dict() for counts in self.per_label.values() if counts.gold or counts.predicted]
         names = SpanCounts(0, 0, 0).to_dict()
         return {name: sum(ratios[name] for ratios in present) / max(len(present), 1) for name in names}
 
-    def to_dict(self, per_type: bool = True) -> dict[str, float]:
+    def to_dict(self, per_label: bool = True) -> dict[str, float]:
         """Flat numbers: `precision`, `recall`, `f1` (micro), `macro_f1` and so on; `f1_<type>` and so on."""
         result = self.micro.to_dict() | {f"macro_{name}": value for name, value in self.macro.items()}
-        if per_type:
-            for label, counts in self.per_type.items():
+        if per_label:
+            for label, counts in self.per_label.items():
                 result |= {f"{name}_{label}": value for name, value in counts.to_dict().items()}
         return result
 
@@ -136,15 +136,15 @@ class ComputeSpanMetrics:
 
     Args:
         id2label (`Mapping[int, str]`): The types of the model.
-        missed (`Mapping[str, int]`, *optional*):
+        unaligned (`Mapping[str, int]`, *optional*):
             Gold entities of each label that have no row in the labels because they could not be aligned
             (`AlignmentReport.unaligned_counts`); each is counted as not found.
-        per_type (`bool`, *optional*, defaults to `True`): Whether to report every type beside micro and macro.
+        per_label (`bool`, *optional*, defaults to `True`): Whether to report every type beside micro and macro.
     """
 
     id2label: Mapping[int, str]
-    missed: Mapping[str, int] = field(default_factory=dict)
-    per_type: bool = True
+    unaligned: Mapping[str, int] = field(default_factory=dict)
+    per_label: bool = True
     # Of the batches so far, and how many samples they had.
     _gold: set[SpanKey] = field(default_factory=set, init=False, repr=False)
     _predicted: set[SpanKey] = field(default_factory=set, init=False, repr=False)
@@ -174,11 +174,11 @@ class ComputeSpanMetrics:
             self._samples += len(gold)
         if not compute_result:
             return {}
-        for label, count in self.missed.items():
-            self._gold |= {SpanKey(("missed", index), label, 0, 0) for index in range(count)}
+        for label, count in self.unaligned.items():
+            self._gold |= {SpanKey(("unaligned", index), label, 0, 0) for index in range(count)}
         metrics = SpanMetrics.from_spans(self._gold, self._predicted, self.id2label.values())
         self._gold, self._predicted, self._samples = set(), set(), 0
-        return metrics.to_dict(self.per_type)
+        return metrics.to_dict(self.per_label)
 
     def _spans(self, rows: NDArray[np.int64]) -> set[SpanKey]:
         if not isinstance(rows, np.ndarray) or rows.ndim != 3 or rows.shape[2] != 3:

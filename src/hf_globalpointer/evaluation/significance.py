@@ -30,12 +30,12 @@ class SpanIntervals:
     There is none of what occurs in no resample, neither among gold entities nor among predictions.
 
     Args:
-        per_type (`dict[str, dict[str, Interval | None]]`): Those of every type or other group.
+        per_label (`dict[str, dict[str, Interval | None]]`): Those of every type or other group.
         micro (`dict[str, Interval | None]`): Those over all.
         macro (`dict[str, Interval | None]`): Those of the means over the types.
     """
 
-    per_type: dict[str, dict[str, Interval | None]]
+    per_label: dict[str, dict[str, Interval | None]]
     micro: dict[str, Interval | None]
     macro: dict[str, Interval | None]
 
@@ -65,9 +65,9 @@ def bootstrap_intervals(
             return dict.fromkeys(RATIOS)
         return dict(_intervals(np.quantile(ratios[known], tails, axis=0), RATIOS))
 
-    per_type, overall = _ratios(totals), _overall(totals)
+    per_label, overall = _ratios(totals), _overall(totals)
     return SpanIntervals(
-        {name: intervals(per_type[:, group], occurs[:, group]) for group, name in enumerate(documents.names)},
+        {name: intervals(per_label[:, group], occurs[:, group]) for group, name in enumerate(documents.names)},
         micro=intervals(overall[:, : len(RATIOS)], any_occurs),
         macro=intervals(overall[:, len(RATIOS) :], any_occurs),
     )

@@ -26,7 +26,7 @@ Args:
         and `end`, all of them.
     references (`list` of `list` of `dict`): For each text, its gold entities: `label`, `start` and `end`.
     labels (`list` of `str`, *optional*): Types to list first, whether they occur or not.
-    per_type (`bool`, *optional*, defaults to `True`): Whether to give the scores of each type.
+    per_label (`bool`, *optional*, defaults to `True`): Whether to give the scores of each type.
 
 Returns:
     `dict[str, float]`: `precision`, `recall` and `f1` (micro), `macro_f1` and so on, `f1_<type>` and so on.
@@ -59,10 +59,10 @@ class SpanF1(evaluate.Metric):
         predictions: Sequence[Sequence[Mapping[str, Any]]],
         references: Sequence[Sequence[Mapping[str, Any]]],
         labels: Iterable[str] = (),
-        per_type: bool = True,
+        per_label: bool = True,
     ) -> dict[str, float]:
         return SpanMetrics.from_spans(_keys(references, "label"), _keys(predictions, "entity_group"), labels).to_dict(
-            per_type
+            per_label
         )
 
 

@@ -87,7 +87,7 @@ class Curve(NamedTuple):
 def collect_candidates(
     pipe: GlobalPointerNerPipeline, examples: Sequence[Example], batch_size: int = 32, floor: float = FLOOR
 ) -> Candidates:
-    """Run a pipeline once over labelled texts, with thresholds low enough to see all that could be predicted.
+    """Run a pipeline once over labeled texts, with thresholds low enough to see all that could be predicted.
 
     By the rule `config.overlap`, what a better span keeps away is no candidate. That is exact for one threshold of all
     labels, and nearly so for several: a span that no longer passes its own may have kept away one that passes its.
@@ -131,7 +131,7 @@ def collect_candidates(
 def best_thresholds(candidates: Candidates, objective: Objective = "micro") -> dict[str, float]:
     """The thresholds with the highest F1 on the candidates: no others of the labels with gold entities give a higher.
 
-    Every cut between two neighbouring scores of a label is considered, down to the floor, and its present threshold.
+    Every cut between two neighboring scores of a label is considered, down to the floor, and its present threshold.
     Of cuts that are equally good it is the present one that is taken, or else the one nearest to it in logits. A label
     without candidates keeps its threshold, and so does one without gold entities: data that lack it would silence it.
 
@@ -164,7 +164,7 @@ def best_thresholds(candidates: Candidates, objective: Objective = "micro") -> d
 
 
 def precision_recall_curve(candidates: Candidates, label: str | None = None) -> Curve:
-    """Precision, recall and F1 at every cut between two neighbouring scores, by rising threshold.
+    """Precision, recall and F1 at every cut between two neighboring scores, by rising threshold.
 
     Args:
         candidates (`Candidates`): As [`collect_candidates`] returns.
@@ -212,7 +212,7 @@ def plot_curves(candidates: Candidates, thresholds: Mapping[str, float], path: s
         curve = precision_recall_curve(candidates, label)
         axes.plot(curve.recall, curve.precision, color="0.4", linewidth=1.2)
         for name, marker, metrics in (("before", "o", before), ("after", "D", after)):
-            counts = metrics.micro if label is None else metrics.per_type[label]
+            counts = metrics.micro if label is None else metrics.per_label[label]
             axes.plot(counts.recall, counts.precision, marker, alpha=0.8, label=f"{name}: F1 {counts.f1:.4f}")
         axes.legend(loc="lower left", fontsize="small")
     figure.savefig(path, dpi=150)
@@ -227,7 +227,7 @@ class _Cuts(NamedTuple):
 
 
 def _cuts(scores: NDArray[np.float64], is_gold: NDArray[np.bool_], floor: float, score_threshold: float) -> _Cuts:
-    """A cut between each two neighbouring distinct scores, below the lowest and above the highest, in rising order.
+    """A cut between each two neighboring distinct scores, below the lowest and above the highest, in rising order.
 
     The threshold lies midway in logits; that above the highest score, one logit higher. Cuts are left out where no
     float32, in which the model compares scores, lies between the two, and where both probabilities are 1.

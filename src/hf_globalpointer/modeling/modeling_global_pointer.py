@@ -71,7 +71,7 @@ class GenericForGlobalPointer(PreTrainedModel):
     head_class: type[SpanHead]
     # The loss is a mean over samples and types; Trainer must divide it by the accumulation steps.
     accepts_loss_kwargs = False
-    # The head computes in float32; this also tells quantisers to leave it alone.
+    # The head computes in float32; this also tells quantizers to leave it alone.
     _keep_in_fp32_modules: ClassVar[list[str]] = ["classifier"]
     # What checkpoints of encoders carry for other tasks; the load report would list it.
     _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [r"pooler", r"^cls\.", r"position_ids"]
@@ -175,7 +175,7 @@ class GenericForGlobalPointer(PreTrainedModel):
             StrictDataclassClassValidationError: If they are not distinct, non-empty strings.
         """
         known, config = self.config.label2id, self.config.with_labels(labels)
-        self.classifier.change_types([known.get(label) for label in labels], self._init_weights)
+        self.classifier.resize_labels([known.get(label) for label in labels], self._init_weights)
         self.config.id2label, self.config.label2id = config.id2label, config.label2id
         self.config.thresholds = config.thresholds
         logger.warning(

@@ -15,7 +15,7 @@ from .span_decoding import CharSpan, Overlap, PredictedEntity, entities_of, is_c
 from .token_windows import TokenWindow, token_windows, window_size
 
 
-# How many batches are tokenised and sorted by length together, of texts that have this many characters on average;
+# How many batches are tokenized and sorted by length together, of texts that have this many characters on average;
 # of longer ones, fewer are.
 BATCHES_AT_ONCE = 64
 _BATCHES_OF_A_LIST = 256
@@ -61,7 +61,7 @@ class GlobalPointerNerPipeline(Pipeline):
         max_length (`int`, *optional*, defaults to `config.max_length`, or else what the encoder takes):
             The tokens of a window, special ones included.
         stride (`int`, *optional*, defaults to a quarter of a window, or `config.max_span_length` if that is more):
-            The tokens that neighbouring windows of a long text share at least: the length up to which no entity is
+            The tokens that neighboring windows of a long text share at least: the length up to which no entity is
             cut.
         on_long (`str`, *optional*, defaults to `"window"`): `"error"` to refuse texts that need more than one window.
         word_aligned (`bool`, *optional*, defaults to `config.word_aligned`):
@@ -79,8 +79,8 @@ class GlobalPointerNerPipeline(Pipeline):
 
     Example:
         ```python
-        >>> recognise = pipeline("global-pointer-ner", model="path/to/checkpoint")
-        >>> recognise(["The University of Leeds moved.", "So did we."], batch_size=8, threshold={"place": 0.7})
+        >>> recognize = pipeline("global-pointer-ner", model="path/to/checkpoint")
+        >>> recognize(["The University of Leeds moved.", "So did we."], batch_size=8, threshold={"place": 0.7})
         ```
     """
 
@@ -108,9 +108,9 @@ class GlobalPointerNerPipeline(Pipeline):
     def __call__(
         self, inputs: Any, batch_size: int | None = None, num_workers: int | None = None, **options: Any
     ) -> Any:
-        """Recognise the entities of a text, or of each of many; arguments as those of the class.
+        """Recognize the entities of a text, or of each of many; arguments as those of the class.
 
-        `num_workers`, which pipelines take, has no effect: texts are tokenised in threads.
+        `num_workers`, which pipelines take, has no effect: texts are tokenized in threads.
         """
         # Of a model that is being trained, too.
         self.model.eval()
@@ -140,7 +140,7 @@ class GlobalPointerNerPipeline(Pipeline):
         documents = (_document(one, split, delimiter) for one in many)
         is_list = isinstance(inputs, (list, tuple))
         at_once = size * (_BATCHES_OF_A_LIST if is_list else BATCHES_AT_ONCE) if size > 1 else 1
-        results = self._recognise(documents, size, at_once, refuses_long, preprocess, forward, postprocess)
+        results = self._recognize(documents, size, at_once, refuses_long, preprocess, forward, postprocess)
         if is_single:
             return next(results)
         return list(results) if is_list else results
@@ -198,12 +198,12 @@ class GlobalPointerNerPipeline(Pipeline):
         return given[0], given[1], given[2]
 
     def _window(self, max_length: int | None, stride: int | None) -> tuple[int, int]:
-        """The tokens of a window, and those that neighbouring ones share."""
+        """The tokens of a window, and those that neighboring ones share."""
         config = self.model.config
         max_length = config.max_length if max_length is None else max_length
         return window_size(self.tokenizer, self.model.max_positions(), max_length, stride, config.max_span_length)
 
-    def _recognise(
+    def _recognize(
         self,
         documents: Iterator[Document],
         batch_size: int,
@@ -245,7 +245,7 @@ class GlobalPointerNerPipeline(Pipeline):
         stride: int | None = None,
         word_aligned: bool | None = None,
     ) -> list[TokenWindow]:
-        """Tokenise documents into windows."""
+        """Tokenize documents into windows."""
         if word_aligned is None:
             word_aligned = self.model.config.word_aligned
         texts, words = zip(*documents, strict=True)
@@ -323,7 +323,7 @@ def _document(one: Any, is_split_into_words: bool, delimiter: str) -> Document:
         raise TypeError(f"With `is_split_into_words`, each input must be a list of words (`str`), got {one!r:.80}.")
     words, start = [], 0
     for word in one:
-        # As tokens have none, a word has no blanks at its ends.
+        # As tokens have none, a word has no whitespace at its ends.
         if stripped := word.strip():
             begin = start + word.index(stripped)
             words.append((begin, begin + len(stripped)))
@@ -348,7 +348,7 @@ def _first_long(windows: Sequence[TokenWindow]) -> int | None:
 
 
 def read_ahead(items: Iterable[_One], size: int, length: Callable[[_One], int]) -> Iterator[list[_One]]:
-    """Yield in lists what is recognised together; where reading fails, what was read before comes out first.
+    """Yield in lists what is recognized together; where reading fails, what was read before comes out first.
 
     Args:
         items (`Iterable`): What holds the texts.

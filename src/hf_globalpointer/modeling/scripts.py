@@ -1,11 +1,11 @@
-"""Scripts that put no blanks between words."""
+"""Scripts that put no whitespace between words."""
 
 from collections.abc import Iterable
 from functools import cache
 
 
-# Code points, first and last, of scripts without blanks between words: Thai and Lao, Myanmar, Khmer, kana, Han.
-SCRIPTS_WITHOUT_BLANKS = (
+# Code points, first and last, of scripts without spaces between words: Thai and Lao, Myanmar, Khmer, kana, Han.
+UNSPACED_SCRIPTS = (
     (0x0E00, 0x0EFF),
     (0x1000, 0x109F),
     (0x1780, 0x17FF),
@@ -21,9 +21,9 @@ SCRIPTS_WITHOUT_BLANKS = (
 
 
 @cache
-def needs_no_blanks(character: str) -> bool:
-    """Whether a character is of a script without blanks between words."""
-    return is_among(character, SCRIPTS_WITHOUT_BLANKS)
+def is_unspaced(character: str) -> bool:
+    """Whether a character is of a scripts without spaces between words."""
+    return is_among(character, UNSPACED_SCRIPTS)
 
 
 def is_among(character: str, ranges: Iterable[tuple[int, int]]) -> bool:

@@ -55,7 +55,7 @@ _LOG_UNDERFLOW = math.log(1e-25)
 
 @dataclass
 class _Block:
-    """The spans that begin at some neighbouring tokens of some samples, or of pieces of samples.
+    """The spans that begin at some neighboring tokens of some samples, or of pieces of samples.
 
     Args:
         group (`slice`): The samples, G of them.

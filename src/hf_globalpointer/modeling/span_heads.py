@@ -48,7 +48,7 @@ class SpanHead(nn.Module):
     """What the two heads share: dropout before them, rotation and scaling after, the mask, and a change of types."""
 
     # The layer whose rows belong to entity types, as many to each.
-    layer_of_types: str
+    label_layer: str
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__()
@@ -57,14 +57,14 @@ class SpanHead(nn.Module):
         self.rope_theta: float | None = config.rope_theta if config.use_rope else None
         self.dropout = nn.Dropout(config.head_dropout)
 
-    def change_types(self, sources: Sequence[int | None], initialize: Callable[[nn.Module], None]) -> None:
+    def resize_labels(self, sources: Sequence[int | None], initialize: Callable[[nn.Module], None]) -> None:
         """Score other entity types from now on.
 
         Args:
             sources (`Sequence[int | None]`): For each new type the old one whose weights it takes over, if any.
             initialize (`Callable[[nn.Module], None]`): What gives a new layer its weights.
         """
-        old = self.get_submodule(self.layer_of_types)
+        old = self.get_submodule(self.label_layer)
         assert isinstance(old, nn.Linear)
         rows = old.out_features // self.num_types
         new = Float32Linear(old.in_features, rows * len(sources), device=old.weight.device, dtype=old.weight.dtype)
@@ -74,7 +74,7 @@ class SpanHead(nn.Module):
             for into, out_of in ((new.weight, old.weight), (new.bias, old.bias)):
                 for index, source in taken_over:
                     into[index * rows : (index + 1) * rows] = out_of[source * rows : (source + 1) * rows]
-        setattr(self, self.layer_of_types, new)
+        setattr(self, self.label_layer, new)
         self.num_types = len(sources)
 
     def _scores(
@@ -115,7 +115,7 @@ class SpanHead(nn.Module):
 class GlobalPointerHead(SpanHead):
     """One query and one key projection for each entity type (eq. 2-5)."""
 
-    layer_of_types = "dense"
+    label_layer = "dense"
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__(config)
@@ -142,7 +142,7 @@ class GlobalPointerHead(SpanHead):
 class EfficientGlobalPointerHead(SpanHead):
     """One query and one key projection for all types, plus a start and an end score for each type (eq. 6 or 7)."""
 
-    layer_of_types = "dense_2"
+    label_layer = "dense_2"
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__(config)

@@ -149,7 +149,7 @@ def _shared_hits(
     limits: Tensor,
     max_span_length: int | None,
 ) -> Hits:
-    """As `_type_hits`; pairs of tokens that no type can lift over its limit are passed over."""
+    """As `_type_hits`; pairs of tokens that no type can lift over its limit are skipped."""
     may_begin, may_end = mask.unbind(1)
     best_start = (start - limits[:, None]).amax(1).masked_fill(~may_begin, -torch.inf)
     best_end = end.amax(1).masked_fill(~may_end, -torch.inf)

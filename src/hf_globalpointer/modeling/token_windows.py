@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
-from .words import BLANK, MARK, boundaries_of_kinds, character_kinds, sentence_ends, word_boundaries
+from .words import MARK, WHITESPACE, boundaries_of_kinds, character_kinds, sentence_ends, word_boundaries
 
 
 Integers = NDArray[np.int64]
@@ -26,7 +26,7 @@ _NO_LIMIT = 1_000_000
 # Tokenizers take about a kilobyte a token while they work. So they get texts of this many characters at once, and long
 # ones in pieces of this many.
 _AT_ONCE, _PIECE = 131_072, 8_192
-# As many lists of texts are tokenised ahead: Python's work on one goes on while the tokenizer, in Rust, has another.
+# As many lists of texts are tokenized ahead: Python's work on one goes on while the tokenizer, in Rust, has another.
 _AHEAD = 2
 # Tokens are the columns of a table, whose rows are these: id, type, one, start and end in characters, whether a span
 # may begin with it, whether one may end with it, and a number that changes where the tokenizer sees another word.
@@ -39,12 +39,12 @@ class TokenWindow(NamedTuple):
     """A stretch of one text as an encoder sees it.
 
     Args:
-        sample (`int`): The position of the text among those that were tokenised.
+        sample (`int`): The position of the text among those that were tokenized.
         inputs (`dict[str, np.ndarray]`): What the encoder takes, each `(n,)`: `input_ids`, `attention_mask`, ...
-        offsets (`np.ndarray` of shape `(n, 2)`): Start and end of each token in characters, see [`tidy_offsets`].
+        offsets (`np.ndarray` of shape `(n, 2)`): Start and end of each token in characters, see [`trim_offsets`].
         span_token_mask (`np.ndarray` of shape `(n,)` or `(2, n)`): 1 for tokens that may begin or end a span: those
-            that are not special and stand for more than blanks. Where spans keep to words, those that may begin one,
-            and those that may end one.
+            that are not special and stand for more than whitespace. Where spans keep to words, those that may begin
+            one, and those that may end one.
         sums (`tuple[int, int]`): A span belongs to the window in whose middle it lies, of those that hold it: to this
             one if the positions of its first and last token here sum up to no less than the first and less than the
             second number.
@@ -104,7 +104,7 @@ def window_size(
     stride: int | None = None,
     max_span_length: int | None = None,
 ) -> tuple[int, int]:
-    """The tokens of a window, special ones included, and those that neighbouring windows share at least.
+    """The tokens of a window, special ones included, and those that neighboring windows share at least.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): A fast tokenizer.
@@ -139,14 +139,14 @@ def token_windows(
     word_aligned: bool = False,
     words: Sequence[Sequence[tuple[int, int]] | None] | None = None,
 ) -> Iterator[TokenWindows]:
-    """Tokenise texts into windows of at most `max_length` tokens; what does not fit goes on in the next window.
+    """Tokenize texts into windows of at most `max_length` tokens; what does not fit goes on in the next window.
 
     A window ends where a sentence or a line does, if one ends in its second half, else where a word does; the next
     begins so too, at least `stride` tokens before that end, so that what has no more tokens than that is whole in a
     window. A span of several windows belongs to one: see `sums` of [`TokenWindow`].
 
     The tokens are those of the whole text, but where it has words, making them takes no more memory than for a short
-    one: a long text is tokenised in pieces that overlap by an eighth, which are joined between two words on which both
+    one: a long text is tokenized in pieces that overlap by an eighth, which are joined between two words on which both
     agree. Where they do not, as where there are no words in hundreds of characters, a longer piece is made, in the end
     the whole text. (A tokenizer would have to look hundreds of characters ahead to see other words in the whole.)
 
@@ -154,7 +154,7 @@ def token_windows(
         tokenizer (`PreTrainedTokenizerBase`): A fast tokenizer.
         texts (`Sequence[str]`): The texts.
         max_length (`int`): The tokens of a window, special ones included; as of [`window_size`], like the next.
-        stride (`int`): The tokens that neighbouring windows share at least.
+        stride (`int`): The tokens that neighboring windows share at least.
         word_aligned (`bool`, *optional*, defaults to `False`): Whether spans begin and end only where words do.
         words (`Sequence`, *optional*):
             For each text, start and end of its words, or None for those of [`word_boundaries`].
@@ -174,7 +174,7 @@ def token_windows(
     mask = slice(_BEGINS, _ENDS + 1) if word_aligned else _BEGINS
     names = {"input_ids", *tokenizer.model_input_names}
     seen = 0
-    for some in _tokenised(tokenizer, zip(texts, bounds, strict=True), word_aligned):
+    for some in _tokenized(tokenizer, zip(texts, bounds, strict=True), word_aligned):
         samples, begins, tokens, sums = some.windows(texts[seen : seen + len(some.lengths)], room, stride)
         inputs = {name: tokens[row] for name, row in _INPUTS.items() if name in names}
         yield TokenWindows(seen + samples, begins, inputs, tokens[_START : _END + 1].T, tokens[mask], sums)
@@ -186,8 +186,8 @@ def _bounds_of(text: str, words: Sequence[tuple[int, int]] | None) -> _Bounds | 
     return None if words is None else word_boundaries(text, words)
 
 
-def tidy_offsets(kinds: NDArray[np.uint8], offsets: Integers) -> Integers:
-    """Make token spans `(n, 2)` bound words: without blanks at either end, with the marks that follow.
+def trim_offsets(kinds: NDArray[np.uint8], offsets: Integers) -> Integers:
+    """Make token spans `(n, 2)` bound words: without spaces at either end, with the marks that follow.
 
     Some tokenizers count in the blank before a word. Some drop combining marks, as BERT's does with the accents of
     decomposed text; a mark that no token covers belongs to the token before it.
@@ -198,10 +198,10 @@ def tidy_offsets(kinds: NDArray[np.uint8], offsets: Integers) -> Integers:
     """
     start, end = offsets.T
     position = np.arange(len(kinds) + 1)
-    blank, mark = kinds & BLANK != 0, kinds & MARK != 0
+    blank, mark = kinds & WHITESPACE != 0, kinds & MARK != 0
     inner = start < end
     if blank[start[inner]].any() or blank[end[inner] - 1].any():
-        # For each position, the first one from there on, and the last one up to there, that borders no blank.
+        # For each position, the first one from there on, and the last one up to there, that borders no whitespace.
         next_word = _first_from(position, ~np.append(blank, False))
         last_word = np.maximum.accumulate(np.where(np.insert(blank, 0, False), 0, position))
         start = np.minimum(next_word[start], end)
@@ -218,7 +218,7 @@ def _first_from(position: Integers, wanted: NDArray[np.bool_]) -> Integers:
     return np.minimum.accumulate(np.where(wanted, position, len(position))[::-1])[::-1]
 
 
-class _Tokenised(NamedTuple):
+class _Tokenized(NamedTuple):
     """The tokens of some texts, special ones included.
 
     Args:
@@ -291,7 +291,7 @@ def _cuts(length: int, room: int, stride: int, sentences: Integers, words: Integ
     Args:
         length (`int`): The tokens of the text.
         room (`int`): The most tokens of a window.
-        stride (`int`): The tokens that neighbouring ones share at least.
+        stride (`int`): The tokens that neighboring ones share at least.
         sentences (`np.ndarray`): After how many tokens a sentence ends, in order.
         words (`np.ndarray`): After how many tokens a word ends, in order.
     """
@@ -319,10 +319,10 @@ def _begins(lengths: Integers) -> Integers:
     return np.append(0, np.cumsum(lengths))
 
 
-def _tokenised(tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text], word_aligned: bool) -> Iterator[_Tokenised]:
+def _tokenized(tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text], word_aligned: bool) -> Iterator[_Tokenized]:
     """The tokens of the next few texts, or of the next long one. While they are in use, the next ones are made."""
 
-    def tokenise(some: list[_Text]) -> _Tokenised:
+    def tokenize(some: list[_Text]) -> _Tokenized:
         is_long = len(some[0][0]) > _PIECE
         return _long(tokenizer, some[0], word_aligned) if is_long else _short(tokenizer, some, word_aligned)
 
@@ -330,13 +330,13 @@ def _tokenised(tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text], word_
     first = list(islice(lists, 2))
     _set_up(tokenizer)
     if len(first) == 1:
-        # A thread would take longer to start than a few words to tokenise.
-        yield tokenise(first[0])
+        # A thread would take longer to start than a few words to tokenize.
+        yield tokenize(first[0])
         return
-    waiting: deque[Future[_Tokenised]] = deque()
+    waiting: deque[Future[_Tokenized]] = deque()
     with ThreadPoolExecutor(_AHEAD) as pool:
         for some in chain(first, lists):
-            waiting.append(pool.submit(tokenise, some))
+            waiting.append(pool.submit(tokenize, some))
             if len(waiting) > _AHEAD:
                 yield waiting.popleft().result()
                 _set_up(tokenizer)
@@ -344,11 +344,11 @@ def _tokenised(tokenizer: PreTrainedTokenizerBase, texts: Iterable[_Text], word_
             yield waiting.popleft().result()
 
 
-def _long(tokenizer: PreTrainedTokenizerBase, text: _Text, word_aligned: bool) -> _Tokenised:
-    """The tokens of one text, from pieces of it, which are longer where neighbours do not agree."""
+def _long(tokenizer: PreTrainedTokenizerBase, text: _Text, word_aligned: bool) -> _Tokenized:
+    """The tokens of one text, from pieces of it, which are longer where neighbors do not agree."""
     characters, bounds = text
 
-    def piece(begin: int, size: int) -> _Tokenised:
+    def piece(begin: int, size: int) -> _Tokenized:
         own = None if bounds is None else bounds[:, begin : begin + size + 1]
         some = _short(tokenizer, [(characters[begin : begin + size], own)], word_aligned, is_piece=True)
         some.table[_START : _END + 1, some.before : some.table.shape[1] - some.after] += begin
@@ -395,7 +395,7 @@ def _seam(left: _Tokens, right: _Tokens, begin: int, end: int) -> tuple[int, int
 
 def _short(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[_Text], word_aligned: bool, is_piece: bool = False
-) -> _Tokenised:
+) -> _Tokenized:
     """The tokens of texts, made at once; the numbers of words only for pieces of texts."""
     encodings = _encode(tokenizer, [_encodable(text) for text, _ in texts])
     lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
@@ -421,7 +421,7 @@ def _short(
     kinds = character_kinds("\n".join(text for text, _ in texts))
     begins = _begins(np.array([len(text) + 1 for text, _ in texts]))[:-1]
     begin = np.repeat(begins, lengths)
-    offsets = tidy_offsets(kinds, offsets.reshape(-1, 2) + begin[:, None])
+    offsets = trim_offsets(kinds, offsets.reshape(-1, 2) + begin[:, None])
     mask = np.broadcast_to(offsets[:, 0] < offsets[:, 1], (2, len(offsets)))
     if word_aligned:
         bounds = np.tile(boundaries_of_kinds(kinds), (2, 1))
@@ -431,7 +431,7 @@ def _short(
         mask = mask & np.take_along_axis(bounds, offsets.T, axis=1)
     table[[_START, _END]] = offsets.T - begin
     table[[_BEGINS, _ENDS]] = mask
-    return _Tokenised(table, lengths, before, after)
+    return _Tokenized(table, lengths, before, after)
 
 
 def _set_up(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -455,7 +455,7 @@ def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[Encodi
 
 
 def _a_few(texts: Iterable[_Text]) -> Iterator[list[_Text]]:
-    """Neighbouring texts in lists of `_AT_ONCE` characters at most, and one more for each text; a long one alone."""
+    """Neighboring texts in lists of `_AT_ONCE` characters at most, and one more for each text; a long one alone."""
     some: list[_Text] = []
     characters = 0
     for text in texts:

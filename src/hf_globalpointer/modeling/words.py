@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from .scripts import is_among, needs_no_blanks
+from .scripts import is_among, is_unspaced
 
 
 # Vowels and finals of Hangul that is not composed, which follow the first letter of their syllable.
@@ -23,14 +23,14 @@ _SENTENCE_END = re.compile(
 _LINE_END = re.compile(r"(?<!\s)\s*[\n\r\u2028\u2029]")
 
 # What a character can be; LETTER is what a word goes on from.
-BLANK, MARK, LETTER, JOINER = 1, 2, 4, 8
+WHITESPACE, MARK, LETTER, JOINER = 1, 2, 4, 8
 _KNOWN = 16
 # What each code point is, filled in as characters are met.
 _kinds = np.zeros(sys.maxunicode + 1, dtype=np.uint8)
 
 
 def character_kinds(text: str) -> NDArray[np.uint8]:
-    """What each character of a text is: `(len(text),)`, the sum of those of `BLANK`, `MARK`, `LETTER`, `JOINER`."""
+    """What each character of a text is: `(len(text),)`, a sum of `WHITESPACE`, `MARK`, `LETTER` and `JOINER`."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     kinds = _kinds.take(codes)
     if kinds.size and not kinds.min():
@@ -43,13 +43,13 @@ def character_kinds(text: str) -> NDArray[np.uint8]:
 def word_boundaries(text: str, words: Iterable[tuple[int, int]] | None = None) -> NDArray[np.bool_]:
     """Where spans of words may begin and end: bool `(len(text) + 1,)`, or `(2, len(text) + 1)` for given words.
 
-    Given words may have something other than blanks between them, so that where one ends no span may begin.
+    Given words may have something other than whitespace between them, so that where one ends no span may begin.
 
     Args:
         text (`str`): The text.
         words (`Iterable[tuple[int, int]]`, *optional*):
             Start and end of each word, in characters. Without them, a word goes on from a letter, digit, mark or
-            underscore to the next; ideographs, kana and other characters of scripts without blanks are words each,
+            underscore to the next; ideographs, kana and other characters of scripts without spaces are words each,
             with the marks that follow.
     """
     if words is None:
@@ -73,7 +73,7 @@ def boundaries_of_kinds(kinds: NDArray[np.uint8]) -> NDArray[np.bool_]:
         # Joiners stand between letters of one word in Persian and the scripts of India.
         in_word[1:-1] |= joiner[1:-1] & in_word[:-2] & letter[2:]
     boundaries = np.ones(len(kinds) + 1, dtype=bool)
-    boundaries[1:-1] = ~((in_word[:-1] & in_word[1:]) | (mark[1:] & (kinds[:-1] & BLANK == 0)))
+    boundaries[1:-1] = ~((in_word[:-1] & in_word[1:]) | (mark[1:] & (kinds[:-1] & WHITESPACE == 0)))
     return boundaries
 
 
@@ -86,7 +86,7 @@ def sentence_ends(text: str) -> NDArray[np.bool_]:
 
 
 def _kind(character: str) -> int:
-    letter = (character.isalnum() or character == "_") and not needs_no_blanks(character)
+    letter = (character.isalnum() or character == "_") and not is_unspaced(character)
     mark = unicodedata.category(character).startswith("M") or is_among(character, _HANGUL_LATER)
-    kinds = {BLANK: character.isspace(), MARK: mark, LETTER: letter, JOINER: character in "\u200c\u200d"}
+    kinds = {WHITESPACE: character.isspace(), MARK: mark, LETTER: letter, JOINER: character in "\u200c\u200d"}
     return _KNOWN | sum(kind for kind, is_such in kinds.items() if is_such)

@@ -93,7 +93,7 @@ class EvaluationReport:
 
     Example:
         ```python
-        predictions = recognise([example.text for example in examples])
+        predictions = recognize([example.text for example in examples])
         report = EvaluationReport("my-ner", "test.jsonl", Evaluation.from_predictions(examples, predictions))
         report.save("report")
         ```
@@ -310,10 +310,10 @@ def _header(name: str) -> list[str]:
 
 
 def _rows(breakdown: Breakdown) -> list[list[_Cell]]:
-    intervals = breakdown.intervals.per_type
+    intervals = breakdown.intervals.per_label
     return [
         [name, *_scores(counts.to_dict(), intervals[name]), *_numbers(counts)]
-        for name, counts in breakdown.metrics.per_type.items()
+        for name, counts in breakdown.metrics.per_label.items()
     ]
 
 

@@ -91,10 +91,10 @@ class GlobalPointerModelCard:
         config (`PreTrainedConfig`): Its configuration.
         base_model (`str`, *optional*): The Hub id of the encoder it was fine-tuned from.
         language (`str`, *optional*): ISO 639 code of the language of the texts, or "multilingual".
-        license (`str`, *optional*): The model's licence, as the Hub spells it.
+        license (`str`, *optional*): The model's license, as the Hub spells it.
         statistics (`dict[str, SplitStatistics]`): What the splits of the data hold.
         scores (`dict[str, Mapping[str, float]]`):
-            Of each evaluated split, the numbers that `SpanMetrics.to_dict` gives; other names are passed over.
+            Of each evaluated split, the numbers that `SpanMetrics.to_dict` gives; other names are skipped.
         hyperparameters (`dict[str, Any]`): How it was trained.
         epoch (`float`, *optional*): The number of epochs after which the weights were taken.
 
@@ -145,7 +145,7 @@ class GlobalPointerModelCard:
             dataset (`str`): The Hub id of the training data, "org/name", or what they are called.
             data (`dict[str, tuple]`, *optional*): The examples of each split, and the report of their alignment.
             language (`str`, *optional*): ISO 639 code of the language of the texts, or "multilingual".
-            license (`str`, *optional*): The model's licence, as the Hub spells it.
+            license (`str`, *optional*): The model's license, as the Hub spells it.
 
         Raises:
             ValueError: If the Hub would reject the card for one of these.
@@ -228,7 +228,7 @@ class GlobalPointerModelCard:
             "Encoder": f"`{self.encoder_class}`, hidden size {self.config.hidden_size}",
             "Training data": _hub_link(self.dataset, "datasets/") if "/" in self.dataset else literal(self.dataset),
             "Language": self.language,
-            "Licence": self.license,
+            "License": self.license,
         }
         lines = "\n".join(f"- {name}: {fact}" for name, fact in facts.items() if fact)
         return f"""# {literal(self._title)}
@@ -249,8 +249,8 @@ With the package hf-globalpointer installed{replace}:
 import hf_globalpointer  # makes Transformers know the model and the task
 from transformers import pipeline
 
-recognise = pipeline("{TASK}", model={json.dumps(self.name, ensure_ascii=False)})
-for entity in recognise("The University of Leeds lies in Leeds."):
+recognize = pipeline("{TASK}", model={json.dumps(self.name, ensure_ascii=False)})
+for entity in recognize("The University of Leeds lies in Leeds."):
     print(entity["entity_group"], entity["start"], entity["end"], entity["word"], entity["score"])
 ```
 

@@ -58,7 +58,7 @@ def render(text: str, entities: Iterable[PredictedEntity], labels: Sequence[str]
     Args:
         text (`str`): The text.
         entities (`Iterable[PredictedEntity]`): Its entities as the pipeline gives them, in any order.
-        labels (`Sequence[str]`, *optional*): All labels in order: a label keeps its colour from text to text.
+        labels (`Sequence[str]`, *optional*): All labels in order: a label keeps its color from text to text.
 
     Returns:
         `HtmlFragment`: A `str`, without the styles.
@@ -69,7 +69,7 @@ def render(text: str, entities: Iterable[PredictedEntity], labels: Sequence[str]
     Example:
         ```python
         >>> text = "The University of Leeds lies in Leeds."
-        >>> render(text, recognise(text))
+        >>> render(text, recognize(text))
         ```
     """
     spans = sorted(entities, key=lambda entity: (entity["start"], -entity["end"], entity["entity_group"]))
@@ -77,7 +77,7 @@ def render(text: str, entities: Iterable[PredictedEntity], labels: Sequence[str]
         if not 0 <= span["start"] < span["end"] <= len(text):
             raise ValueError(f"No part of a text of {len(text)} characters: {span}.")
     known = dict.fromkeys([*labels, *(span["entity_group"] for span in spans)])
-    # Steps of the golden angle keep neighbouring hues far apart, however many labels there are.
+    # Steps of the golden angle keep neighboring hues far apart, however many labels there are.
     hues = {label: round(index * 137.508 % 360) for index, label in enumerate(known)}
     starting = {start: list(group) for start, group in groupby(spans, key=lambda span: span["start"])}
     html: list[str] = []

@@ -8,12 +8,12 @@ from transformers import PreTrainedModel
 
 
 @contextmanager
-def worst_embeddings(model: PreTrainedModel, epsilon: float = 1.0) -> Iterator[None]:
+def fgm_perturbation(model: PreTrainedModel, epsilon: float = 1.0) -> Iterator[None]:
     """Move the word embeddings to where the loss rises fastest; they are back at the end.
 
     This is the fast gradient method (Miyato et al., 2017, https://arxiv.org/abs/1605.07725) on the table of all word
     embeddings: after the backward of a batch, a second one within adds the gradient at epsilon * g / |g|, g being the
-    gradient so far. It takes twice the time of training; benchmarks/regularisation.md tells what it gives.
+    gradient so far. It takes twice the time of training; benchmarks/regularization.md tells what it gives.
 
     Args:
         model (`PreTrainedModel`): The model, whose word embeddings have a gradient.
@@ -25,7 +25,7 @@ def worst_embeddings(model: PreTrainedModel, epsilon: float = 1.0) -> Iterator[N
     Example:
         ```python
         >>> model(**batch).loss.backward()
-        >>> with worst_embeddings(model):
+        >>> with fgm_perturbation(model):
         ...     model(**batch).loss.backward()
         ```
     """

@@ -127,7 +127,7 @@ class ModelCardCallback(TrainerCallback):
 def _hyperparameters(args: TrainingArguments, optimizer: Optimizer) -> dict[str, Any]:
     """How the Trainer trains, by the names of its arguments.
 
-    What an optimiser of the user's own may do otherwise than the arguments say is asked of the optimiser.
+    What an optimizer of the user's own may do otherwise than the arguments say is asked of the optimizer.
     """
     inner = optimizer.optimizer if isinstance(optimizer, AcceleratedOptimizer) else optimizer
     groups = optimizer.param_groups

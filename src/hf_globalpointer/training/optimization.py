@@ -1,4 +1,4 @@
-"""Optimiser settings for fine-tuning: a fresh head learns faster than a pretrained encoder should."""
+"""Optimizer settings for fine-tuning: a fresh head learns faster than a pretrained encoder should."""
 
 from math import ceil
 from typing import Any
@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 def parameter_groups(
     model: PreTrainedModel, encoder_lr: float, head_lr: float, weight_decay: float = 0.01
 ) -> list[dict[str, Any]]:
-    """Parameter groups for a torch optimiser: encoder and head with rates of their own, no decay on biases and norms.
+    """Parameter groups for a torch optimizer: encoder and head with rates of their own, no decay on biases and norms.
 
     Args:
         model (`PreTrainedModel`): A GlobalPointer model, or one of PEFT around it.
@@ -31,7 +31,7 @@ def parameter_groups(
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             lr = head_lr if in_head[name] else encoder_lr
-            # Biases and the weights of normalisation layers are vectors.
+            # Biases and the weights of normalization layers are vectors.
             decay = weight_decay if parameter.dim() > 1 else 0.0
             groups.setdefault((lr, decay), []).append(parameter)
     return [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]

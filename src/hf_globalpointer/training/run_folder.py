@@ -16,14 +16,14 @@ from transformers import PreTrainedModel
 from transformers.trainer import FSDP_MODEL_NAME, OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 from transformers.utils import ADAPTER_SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, logging
 
-from ..atomic_files import whole_path
+from ..atomic_files import atomic_path
 from ..data.examples import Example
 
 
 logger = logging.get_logger(__name__)
 
 RUN_SETTINGS_NAME = "run_settings.json"
-# FSDP's sharded weights and optimiser state are folders, whose metadata is written once all shards are.
+# FSDP's sharded weights and optimizer state are folders, whose metadata is written once all shards are.
 SHARDED_WEIGHTS_NAME = f"{FSDP_MODEL_NAME}_0"
 SHARDED_OPTIMIZER_NAME = "optimizer_0"
 
@@ -87,7 +87,7 @@ def begin_run(folder: str | os.PathLike[str], settings: Mapping[str, Any], resum
         raise FileNotFoundError(
             f"there is nothing to resume in {folder}: no run has begun there; choose a new folder."
         )
-    with whole_path(noted) as partial:
+    with atomic_path(noted) as partial:
         partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
@@ -104,7 +104,7 @@ def checkpoint_bytes(model: PreTrainedModel, num_checkpoints: int) -> int:
     return num_checkpoints * (weights + moments)
 
 
-def last_whole_checkpoint(folder: str | os.PathLike[str], model: PreTrainedModel) -> str | None:
+def last_complete_checkpoint(folder: str | os.PathLike[str], model: PreTrainedModel) -> str | None:
     """The latest `checkpoint-<step>` that the Trainer finished writing; a warning names the half-written ones.
 
     Args:
@@ -135,7 +135,7 @@ def _missing_part(checkpoint: Path) -> str | None:
     """
     parts = {
         "weights": (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, ADAPTER_SAFE_WEIGHTS_NAME, SHARDED_WEIGHTS_NAME),
-        "optimiser state": (OPTIMIZER_NAME, SHARDED_OPTIMIZER_NAME, "optimizer.bin"),
+        "optimizer state": (OPTIMIZER_NAME, SHARDED_OPTIMIZER_NAME, "optimizer.bin"),
         "scheduler state": (SCHEDULER_NAME,),
         "random state": _random_states(checkpoint),
         "Trainer state": (TRAINER_STATE_NAME,),

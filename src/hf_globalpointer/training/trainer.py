@@ -11,7 +11,7 @@ from .callbacks import ModelCardCallback
 
 
 class GlobalPointerTrainer(Trainer):
-    """The stock `Trainer`, but every sample of an optimiser step counts the same, whichever micro-batch it is in.
+    """The stock `Trainer`, but every sample of an optimizer step counts the same, whichever micro-batch it is in.
 
     The stock Trainer takes the mean of the means of the micro-batches, over accumulation steps and processes. That is
     the mean over all samples only if micro-batches are of one size, and the last one of an epoch often is not. Here

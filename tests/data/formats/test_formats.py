@@ -86,7 +86,7 @@ def test_blank_lines_and_document_starts_part_sentences(tmp_path: Path) -> None:
     ]
 
 
-def test_iob1_parts_neighbours_with_b(tmp_path: Path) -> None:
+def test_iob1_parts_neighbors_with_b(tmp_path: Path) -> None:
     path = write(tmp_path / "a.conll", "a I-x\nb B-x\nc I-x\nd I-y\n\ne I-x\n")
     assert read(path) == [("a b c d", [("a", "x"), ("b c", "x"), ("d", "y")]), ("e", [("e", "x")])]
     assert problems(path) == []
@@ -266,10 +266,10 @@ def test_ids_and_places_of_records(tmp_path: Path) -> None:
 
 def test_entities_may_be_missing_where_labels_are_not_needed(tmp_path: Path) -> None:
     for format in ("cluener", "cmeee", "doccano", "jsonl"):
-        assert read(write(tmp_path / "a.json", {"text": "x"}), format=format, labelled=False) == [("x", [])]
-    assert read(write(tmp_path / "a.json", {"tokens": ["x"]}), labelled=False) == [("x", [])]
-    assert read(write(tmp_path / "a.json", {"data": {"text": "x"}}), labelled=False) == [("x", [])]
-    assert read(write(tmp_path / "a.txt", "x\n"), format="brat", labelled=False) == [("x\n", [])]
+        assert read(write(tmp_path / "a.json", {"text": "x"}), format=format, labeled=False) == [("x", [])]
+    assert read(write(tmp_path / "a.json", {"tokens": ["x"]}), labeled=False) == [("x", [])]
+    assert read(write(tmp_path / "a.json", {"data": {"text": "x"}}), labeled=False) == [("x", [])]
+    assert read(write(tmp_path / "a.txt", "x\n"), format="brat", labeled=False) == [("x\n", [])]
 
 
 @pytest.mark.parametrize("size", [1, 7, 1 << 16])
@@ -302,11 +302,11 @@ def test_arrays_are_read_as_far_as_asked(tmp_path: Path) -> None:
         pytest.param(
             [
                 task("ab", region(0, 1, "x")),
-                task("ab", annotations=[{"was_cancelled": True, "result": [region(0, 1, "x")]}]),
+                task("ab", annotations=[{"was_canceled": True, "result": [region(0, 1, "x")]}]),
             ],
             ["a.json[1]: the task has no annotation; it is left out."],
             [("ab", [("a", "x")])],
-            id="cancelled",
+            id="canceled",
         ),
         pytest.param(
             [task("ab", annotations=[{"result": [region(0, 1, "x")]}, {"result": []}])],
@@ -399,7 +399,7 @@ def test_tagged_records_that_cannot_be_used(tmp_path: Path, changes: dict[str, A
 
 def test_tags_are_not_read_where_labels_are_not_needed(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", {**TAGGED[0], "ner_tags": [1, 2, 0, 1]})
-    assert read(path, labelled=False) == [(ADA[0], [])]
+    assert read(path, labeled=False) == [(ADA[0], [])]
 
 
 def test_label_studio_offsets_may_be_utf16_units(tmp_path: Path) -> None:

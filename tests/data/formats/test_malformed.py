@@ -36,14 +36,18 @@ def cluener(label: Any) -> dict[str, Any]:
 GOOD_COLUMNS = "a\tB-x\nb\tO\n\n"
 CASES: dict[str, tuple[str, Any, str]] = {
     # Columns
-    "columns-one": ("conll", GOOD_COLUMNS + "c\n", ":4: columns: 1, but the first line has 2, parted by tabs;"),
-    "columns-three": ("conll", "a B-x\nb c O\n", ":2: columns: 3, but the first line has 2, parted by blanks;"),
+    "columns-one": ("conll", GOOD_COLUMNS + "c\n", ":4: columns: 1, but the first line has 2, separated by tabs;"),
+    "columns-three": ("conll", "a B-x\nb c O\n", ":2: columns: 3, but the first line has 2, separated by whitespace;"),
     "columns-blanks-for-tabs": (
         "conll",
         GOOD_COLUMNS + "c O\n",
-        ":4: columns: 1, but the first line has 2, parted by",
+        ":4: columns: 1, but the first line has 2, separated by",
     ),
-    "columns-tabs-for-blanks": ("conll", "a O\nb\tO\n", ":2: columns: 1, but the first line has 2, parted by blanks"),
+    "columns-tabs-for-blanks": (
+        "conll",
+        "a O\nb\tO\n",
+        ":2: columns: 1, but the first line has 2, separated by white",
+    ),
     "columns-no-token": ("conll", GOOD_COLUMNS + "\tO\n", ":4: columns: 1, but the first line has 2"),
     "columns-no-tag": ("conll", GOOD_COLUMNS + "c\t\n", ":4: columns: 1, but the first line has 2"),
     "columns-blank-of-another-kind": ("conll", GOOD_COLUMNS + "\u3000\n", ":4: columns: 1, but the first line"),
@@ -177,7 +181,7 @@ CASES: dict[str, tuple[str, Any, str]] = {
         [{"text": "ab", "label": [{"start": 0, "end": 1, "text": "b", "labels": ["x"]}]}],
         '[0]: label[0] says "b", but characters 0 to 1',
     ),
-    "studio-min-unlabelled": ("label-studio", [{"text": "ab"}], '[0]: field "label" is missing; it must be a list.'),
+    "studio-min-unlabeled": ("label-studio", [{"text": "ab"}], '[0]: field "label" is missing; it must be a list.'),
     "studio-number-label": ("label-studio", task(labels=[1]), "[0]: annotations[0].result[0].value must be a string"),
     "studio-no-data": ("label-studio", [{"annotations": []}], '[0]: field "data" is missing; it must be an object.'),
     "studio-no-text": (

@@ -101,12 +101,12 @@ def test_entities_may_span_the_whole_text(tmp_path: Path) -> None:
 
 def test_entities_are_optional_without_labels(tmp_path: Path) -> None:
     path = write(tmp_path, f'{{"text": "only text"}}\n{json.dumps(GOOD)}')
-    assert [e.entities for e in read_examples(path, labelled=False)] == [(), (Entity(0, 3, "person"),)]
+    assert [e.entities for e in read_examples(path, labeled=False)] == [(), (Entity(0, 3, "person"),)]
 
 
 def test_given_entities_are_checked_even_without_labels(tmp_path: Path) -> None:
     path = write(tmp_path, json.dumps(with_entity(start=11)))
-    assert error_of(path, labelled=False).startswith(f"{path}:1: entities[1] ('person') has start 11 and end 11;")
+    assert error_of(path, labeled=False).startswith(f"{path}:1: entities[1] ('person') has start 11 and end 11;")
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.ndjson", "a.JSONL"])
@@ -117,7 +117,7 @@ def test_suffix_tells_json_lines(tmp_path: Path, name: str) -> None:
 def test_format_overrides_the_suffix(tmp_path: Path) -> None:
     path = write(tmp_path, json.dumps(GOOD), "a.txt")
     assert [e.text for e in read_examples(path, "jsonl")] == ["Ada met Bob"]
-    assert [e.text for e in read_examples(path, labelled=False)] == [json.dumps(GOOD)]
+    assert [e.text for e in read_examples(path, labeled=False)] == [json.dumps(GOOD)]
 
 
 @pytest.mark.parametrize(
@@ -131,13 +131,13 @@ def test_format_overrides_the_suffix(tmp_path: Path) -> None:
 )
 def test_plain_text_is_one_example_a_line(tmp_path: Path, content: str, expected: list[tuple[str, int]]) -> None:
     path = write(tmp_path, content, "data.txt")
-    assert list(read_examples(path, labelled=False)) == [Example(t, source=f"{path}:{n}") for t, n in expected]
+    assert list(read_examples(path, labeled=False)) == [Example(t, source=f"{path}:{n}") for t, n in expected]
 
 
 @pytest.mark.parametrize("name", ["a.md", "a.MD", "a.log", "a.rst", "a"])
 def test_other_plain_text_is_read_like_txt(tmp_path: Path, name: str) -> None:
     path = write(tmp_path, "# A title\n\nIt ends in S-Bahn\n", name)
-    assert [e.text for e in read_examples(path, labelled=False)] == ["# A title", "", "It ends in S-Bahn"]
+    assert [e.text for e in read_examples(path, labeled=False)] == ["# A title", "", "It ends in S-Bahn"]
 
 
 @pytest.mark.parametrize("record", [{"label": ["x"]}, {"label": {"x": 1}}, {"data": {"text": "b"}}, {"spans": []}])
@@ -145,11 +145,11 @@ def test_fields_that_other_formats_have_are_others_where_no_labels_are_needed(
     tmp_path: Path, record: dict[str, Any]
 ) -> None:
     path = write(tmp_path, json.dumps({"text": "a", **record}) + "\n" + json.dumps({"text": "c"}))
-    assert [(e.text, e.extra) for e in read_examples(path, labelled=False)] == [("a", record), ("c", {})]
+    assert [(e.text, e.extra) for e in read_examples(path, labeled=False)] == [("a", record), ("c", {})]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "labelled"),
+    ("name", "content", "labeled"),
     [
         ("a.jsonl", json.dumps(GOOD) + "\n", True),
         ("a.json", json.dumps([GOOD]), True),
@@ -159,11 +159,11 @@ def test_fields_that_other_formats_have_are_others_where_no_labels_are_needed(
         ("a", "Ada met Bob\n", False),
     ],
 )
-def test_compressed_files_are_read_as_what_they_hold(tmp_path: Path, name: str, content: str, labelled: bool) -> None:
+def test_compressed_files_are_read_as_what_they_hold(tmp_path: Path, name: str, content: str, labeled: bool) -> None:
     path = write(tmp_path, gzip.compress(content.encode()), f"{name}.gz")
-    (example,) = read_examples(path, labelled=labelled)
+    (example,) = read_examples(path, labeled=labeled)
     assert example.text == "Ada met Bob"
-    assert len(example.entities) == labelled
+    assert len(example.entities) == labeled
     assert str(example.source).startswith(f"{path}")
 
 
@@ -172,7 +172,7 @@ def test_compressed_files_are_read_as_what_they_hold(tmp_path: Path, name: str, 
 )
 def test_damaged_compressed_files_are_named(tmp_path: Path, content: bytes) -> None:
     path = write(tmp_path, content, "a.txt.gz")
-    assert error_of(path, labelled=False).startswith(f"{path}: not a whole gzip file (")
+    assert error_of(path, labeled=False).startswith(f"{path}: not a whole gzip file (")
 
 
 @pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ","), ("a.tsv", "\t"), ("a.CSV", ",")])
@@ -185,7 +185,7 @@ def test_tables_hold_a_text_a_row(tmp_path: Path, name: str, delimiter: str) -> 
         ["3", "", "é"],
     ]
     path = write(tmp_path, "\ufeff" + "\r\n".join(map(delimiter.join, rows)), name)
-    examples = list(read_examples(path, labelled=False))
+    examples = list(read_examples(path, labeled=False))
     assert [(e.text, e.id, e.source) for e in examples] == [
         ('Ada\nmet "Bob"', "1", f"{path}:2"),
         (f"a{delimiter}b\r\n", "2", f"{path}:5"),
@@ -200,7 +200,7 @@ def test_tables_hold_a_text_a_row(tmp_path: Path, name: str, delimiter: str) -> 
 
 def test_a_field_of_a_table_may_be_long(tmp_path: Path) -> None:
     text = "a" * 1_000_000
-    assert [e.text for e in read_examples(write(tmp_path, f"text\n{text}", "a.csv"), labelled=False)] == [text]
+    assert [e.text for e in read_examples(write(tmp_path, f"text\n{text}", "a.csv"), labeled=False)] == [text]
 
 
 @pytest.mark.parametrize(
@@ -218,18 +218,18 @@ def test_a_field_of_a_table_may_be_long(tmp_path: Path) -> None:
 )
 def test_malformed_tables_are_named(tmp_path: Path, content: bytes, message: str) -> None:
     path = write(tmp_path, content, "a.csv")
-    assert error_of(path, labelled=False).startswith(f"{path}{message}")
+    assert error_of(path, labeled=False).startswith(f"{path}{message}")
 
 
-def test_tables_are_no_labelled_data(tmp_path: Path) -> None:
+def test_tables_are_no_labeled_data(tmp_path: Path) -> None:
     path = write(tmp_path, "text\na\n", "a.csv")
     assert error_of(path, format="csv").startswith(f"{path}: a table of texts has no entities;")
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_tabs_part_columns_where_there_are_tags(tmp_path: Path, labelled: bool) -> None:
+@pytest.mark.parametrize("labeled", [True, False])
+def test_tabs_part_columns_where_there_are_tags(tmp_path: Path, labeled: bool) -> None:
     path = write(tmp_path, "Ada\tB-person\nmet\tO\n", "a.tsv")
-    assert [e.text for e in read_examples(path, labelled=labelled)] == ["Ada met"]
+    assert [e.text for e in read_examples(path, labeled=labeled)] == ["Ada met"]
 
 
 @pytest.mark.parametrize(
@@ -246,13 +246,13 @@ def test_examples_are_counted_where_they_are_lines(
     tmp_path: Path, name: str, content: str, count: int | None, suffix: str
 ) -> None:
     path = write(tmp_path, gzip.compress(content.encode()) if suffix else content, name + suffix)
-    assert count_examples(path, input_format(path, labelled=False)) == count
+    assert count_examples(path, input_format(path, labeled=False)) == count
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_examples_before_a_broken_line_are_read(tmp_path: Path, labelled: bool) -> None:
+@pytest.mark.parametrize("labeled", [True, False])
+def test_examples_before_a_broken_line_are_read(tmp_path: Path, labeled: bool) -> None:
     path = write(tmp_path, "".join(f"{json.dumps({**GOOD, 'id': i})}\n" for i in range(1, 7)) + '{"text": "a",\n')
-    examples = read_examples(path, labelled=labelled)
+    examples = read_examples(path, labeled=labeled)
     assert isinstance(examples, Iterator)
     assert [next(examples).id for _ in range(6)] == [1, 2, 3, 4, 5, 6]
     with pytest.raises(DataError) as caught:
@@ -262,7 +262,7 @@ def test_examples_before_a_broken_line_are_read(tmp_path: Path, labelled: bool) 
 
 def test_plain_text_before_a_broken_line_is_read(tmp_path: Path) -> None:
     path = write(tmp_path, b"x\n" * 6 + b"\xff\n", "data.txt")
-    examples = read_examples(path, labelled=False)
+    examples = read_examples(path, labeled=False)
     assert [next(examples).text for _ in range(6)] == ["x"] * 6
     with pytest.raises(DataError) as caught:
         next(examples)
@@ -364,7 +364,7 @@ def test_folder_is_no_file(tmp_path: Path, format: str | None) -> None:
 )
 def test_file_without_examples(tmp_path: Path, content: str, name: str) -> None:
     path = write(tmp_path, content, name)
-    assert error_of(path, labelled=False) == f"{path}: the file holds no examples."
+    assert error_of(path, labeled=False) == f"{path}: the file holds no examples."
 
 
 @pytest.mark.parametrize(
@@ -377,7 +377,7 @@ def test_unknown_format(tmp_path: Path, name: str, content: str, format: str | N
 
 
 @pytest.mark.parametrize(("name", "format"), [("a.txt", None), ("a.jsonl", "text")])
-def test_plain_text_is_no_labelled_data(tmp_path: Path, name: str, format: str | None) -> None:
+def test_plain_text_is_no_labeled_data(tmp_path: Path, name: str, format: str | None) -> None:
     path = write(tmp_path, "some text\n", name)
     assert error_of(path, format=format).startswith(f"{path}: plain text has no entities;")
 

@@ -109,7 +109,7 @@ def test_columns_of_characters_give_back_chinese_text_without_blanks(tmp_path: P
     assert lines[:9] == ["李\tB-人", "白\tI-人", "生\tO", "于\tO", "7\tB-年", "0\tI-年", "1\tI-年", "年\tI-年", ""]
     assert [plain(e) for e in read(tmp_path / "a.conll")] == [plain(e) for e in examples]
     # Only words longer than a character tell that there were blanks.
-    assert "columns do not keep the blanks" in error_of([Example("我 是")], tmp_path / "b.conll")
+    assert "columns do not keep the whitespace" in error_of([Example("我 是")], tmp_path / "b.conll")
 
 
 @pytest.mark.parametrize("text", ["Ada  met\nBob", " Ada met Bob", "Ada\u00a0met Bob\n"])
@@ -120,7 +120,7 @@ def test_columns_tell_where_blanks_change(tmp_path: Path, text: str) -> None:
     )
     report = DataReport()
     write_examples([example], tmp_path / "a.conll", report=report)
-    assert report.problems == [f"{example.name}: columns do not keep the blanks of the text."]
+    assert report.problems == [f"{example.name}: columns do not keep the whitespace of the text."]
     assert read(tmp_path / "a.conll") == [Example("Ada met Bob", (Entity(0, 3, "x"), Entity(8, 11, "y")))]
     assert error_of([example], tmp_path / "b.conll").startswith(report.problems[0])
 
@@ -145,7 +145,7 @@ def test_columns_tell_where_blanks_change(tmp_path: Path, text: str) -> None:
         ),
         pytest.param(replace(ADA, entities=(Entity(0, 4, "a"),)), "'Ada ' (a, 0-4) begins or ends", id="blank-after"),
         pytest.param(replace(ADA, entities=(Entity(3, 4, "a"),)), "' ' (a, 3-4) begins or ends", id="only-a-blank"),
-        pytest.param(Example("a", (Entity(0, 1, "x "),)), "columns cannot hold the label 'x '; take", id="label"),
+        pytest.param(Example("a", (Entity(0, 1, "x "),)), "columns cannot hold the label 'x '; strip", id="label"),
         pytest.param(Example(" \n"), "the text is blank, and columns hold no text without tokens;", id="blank"),
         pytest.param(Example("-DOCSTART- a"), "columns cannot hold the token '-DOCSTART-'; write JSON", id="docstart"),
         pytest.param(Example("\ufeffa b"), r"columns cannot hold the token '\ufeffa'; write JSON Lines", id="bom"),
@@ -172,7 +172,7 @@ def test_columns_are_cut_where_words_and_entities_end(
     spans = [Entity(text.index(word), text.index(word) + len(word), "x") for word in words]
     report = DataReport()
     write_examples([ADA, Example(text, tuple(spans))], tmp_path / "a.conll", report=report)
-    assert report.problems == [f"{text!r}: columns do not keep the blanks of the text."]
+    assert report.problems == [f"{text!r}: columns do not keep the whitespace of the text."]
     first, example = read(tmp_path / "a.conll")
     assert first == ADA
     assert example.text == read_as
@@ -204,7 +204,7 @@ def test_brat_names_that_are_the_number_of_another(tmp_path: Path) -> None:
         ([replace(ADA, id="")], ": the id '' names no file in the folder;"),
         ([replace(ADA, id="a\x00")], "a\x00: the id 'a\\x00' names no file in the folder;"),
         ([replace(ADA, id="x" * 300)], f"{'x' * 300}: the id"),
-        ([NESTED], "'Ada Lovelace met Bob': brat's types hold no blanks, but 'first name' does; rename it."),
+        ([NESTED], "'Ada Lovelace met Bob': a type in brat has no whitespace, but 'first name' has; rename it."),
         ([Example("\ud800", id=1)], "1: the text holds half of a surrogate pair; write JSON Lines."),
     ],
 )

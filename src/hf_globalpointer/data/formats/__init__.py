@@ -1,1 +1,1 @@
-"""File formats of labelled text, one file a format: its reader, and its writer if it has one."""
+"""File formats of labeled text, one file a format: its reader, and its writer if it has one."""

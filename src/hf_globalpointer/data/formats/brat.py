@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..data_report import OnProblem
 from ..examples import DataError, Entity, Example
-from .fields import check_fragments, entity_label, shown
+from .fields import check_fragments, entity_label, preview
 from .lines import numbered_lines
 
 
@@ -15,12 +15,12 @@ from .lines import numbered_lines
 _ENTITY = re.compile(r"(\S+) ([0-9]{1,18} [0-9]{1,18}(?:;[0-9]{1,18} [0-9]{1,18})*)")
 
 
-def read_brat(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
+def read_brat(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Example]:
     """Yield the example of each `.txt` file of a folder and the folders in it, by name, or of one file or its `.ann`.
 
     The id is the file's path in the folder, without suffix. Characters are counted as brat does: a byte-order mark is
-    one, and so is each of CR and LF. An entity in pieces with nothing but blanks between them, as brat stores one that
-    runs over the end of a line, is whole. Lines other than text-bound annotations (T) are not read.
+    one, and so is each of CR and LF. An entity in pieces with nothing but whitespace between them, as brat stores one
+    that runs over the end of a line, is one entity. Lines other than text-bound annotations (T) are not read.
 
     Problems: a discontinuous entity is left out.
 
@@ -45,7 +45,7 @@ def read_brat(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Exa
         annotations = text_path.with_suffix(".ann")
         if annotations.exists():
             entities = list(_entities(annotations, text, on_problem))
-        elif labelled:
+        elif labeled:
             raise DataError(f"{text_path}: there is no {annotations.name}; add it, empty if the text has no entities.")
         else:
             entities = []
@@ -61,14 +61,14 @@ def _entities(path: Path, text: str, on_problem: OnProblem) -> Iterator[Entity]:
             continue
         where = f"{path}:{number}"
         if line[0] not in "TREAMN*#":
-            raise DataError(f"{where}: {shown(line)} is no annotation of brat; correct the line.")
+            raise DataError(f"{where}: {preview(line)} is no annotation of brat; correct the line.")
         if line[0] != "T":
             continue
         id, *fields = line.split("\t", 2)
         match = _ENTITY.fullmatch(fields[0]) if len(fields) == 2 else None
         if match is None:
             raise DataError(
-                f"{where}: {shown(line)} must be an id, a type with start and end, and the entity's text, with tabs."
+                f"{where}: {preview(line)} must be an id, a type with start and end, and the entity's text, with tabs."
             )
         if id in ids:
             raise DataError(f"{where}: {id} is given twice in the file; give one of the two another id.")
@@ -100,8 +100,8 @@ def write_brat(examples: Iterable[Example], path: Path, on_problem: OnProblem) -
     """Write two files for each example, named by its id, or by its number if it has none.
 
     Raises:
-        DataError: If two examples have one name, an id names no file in the folder, a label holds a blank, or a text
-            holds half of a surrogate pair.
+        DataError: If two examples have one name, an id names no file in the folder, a label holds whitespace, or a
+            text holds half of a surrogate pair.
     """
     path.mkdir()
     for index, example in enumerate(examples, start=1):
@@ -110,7 +110,9 @@ def write_brat(examples: Iterable[Example], path: Path, on_problem: OnProblem) -
         lines = []
         for number, entity in enumerate(example.entities, start=1):
             if any(character.isspace() for character in entity.label):
-                raise DataError(f"{example.name}: brat's types hold no blanks, but {entity.label!r} does; rename it.")
+                raise DataError(
+                    f"{example.name}: a type in brat has no whitespace, but {entity.label!r} has; rename it."
+                )
             fragments = _fragments(example.text, entity)
             places = ";".join(f"{start} {end}" for start, end in fragments)
             surface = one_line(" ".join(example.text[start:end] for start, end in fragments))

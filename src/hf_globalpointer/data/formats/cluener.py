@@ -6,11 +6,11 @@ from typing import Any
 
 from ..data_report import OnProblem
 from ..examples import DataError, Entity, Example
-from .fields import check_surface, entity_label, field, identifier, shown, typed
+from .fields import check_surface, entity_label, optional_id, preview, require_field, require_type
 from .records import json_records
 
 
-def read_cluener(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
+def read_cluener(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Example]:
     """Yield the example of each record.
 
     Raises:
@@ -18,30 +18,30 @@ def read_cluener(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[
     """
     for source, record in json_records(path):
         try:
-            yield _parse(record, labelled, source)
+            yield _parse(record, labeled, source)
         except DataError as error:
             raise DataError(f"{source}: {error}") from error
 
 
-def _parse(record: Any, labelled: bool, source: str) -> Example:
-    record = typed(record, dict, "the record")
-    text = field(record, "text", str)
+def _parse(record: Any, labeled: bool, source: str) -> Example:
+    record = require_type(record, dict, "the record")
+    text = require_field(record, "text", str)
     entities = []
-    if labelled or "label" in record:
-        for label, surfaces in field(record, "label", dict).items():
+    if labeled or "label" in record:
+        for label, surfaces in require_field(record, "label", dict).items():
             where = f"label.{label}"
             entity_label(label, where)
-            for surface, spans in typed(surfaces, dict, where).items():
-                for span in typed(spans, list, f"{where}.{surface}"):
+            for surface, spans in require_type(surfaces, dict, where).items():
+                for span in require_type(spans, list, f"{where}.{surface}"):
                     start, end = inclusive_span(span, f"{where}.{surface}")
                     check_surface(text, start, end, surface, where)
                     entities.append(Entity(start, end, label))
-    return Example(text, tuple(entities), identifier(record), source)
+    return Example(text, tuple(entities), optional_id(record), source)
 
 
 def inclusive_span(span: Any, where: str) -> tuple[int, int]:
     """Start and exclusive end of a pair with an inclusive end."""
     if not isinstance(span, list) or len(span) != 2:
-        raise DataError(f"{where} must hold [start, end] pairs, got {shown(span)}.")
-    start, last = (typed(value, int, where) for value in span)
+        raise DataError(f"{where} must hold [start, end] pairs, got {preview(span)}.")
+    start, last = (require_type(value, int, where) for value in span)
     return start, last + 1

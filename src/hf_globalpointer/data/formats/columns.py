@@ -4,7 +4,7 @@ from .tags import OUTSIDE, parse_tag
 
 
 def split_columns(line: str, tabs: bool) -> list[str]:
-    """The values of a line that are parted by tabs, or else by blanks."""
+    """The values of a line that are separated by tabs, or else by whitespace."""
     return line.split("\t") if tabs else [value for value in line.split(" ") if value]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from ...modeling.scripts import needs_no_blanks
+from ...modeling.scripts import is_unspaced
 from ..data_report import OnProblem
 from ..examples import DataError, Entity, Example
 from .columns import is_comment, is_document_start, split_columns
@@ -88,14 +88,14 @@ class _Column:
         return bool(self.labels) and not self.is_chunks and 0 < len(self.others) <= _FEW
 
 
-def read_conll(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
+def read_conll(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Example]:
     """Yield each sentence; its text is the tokens as [`join_tokens`] joins them.
 
     Tokens are the first column, or the second if the first numbers them, and every other column in which most values
     are tags is a layer of entities, except the phrases (NP, VP, ...) of CoNLL-2003; or tags come first and tokens are
-    the last column. A `_` in a layer is outside. Columns are parted by tabs, if the first line has one, or else by
-    blanks. A first pass over the file finds the columns and the tagging scheme of each. `-DOCSTART-` parts sentences,
-    as a blank line does; comments before a sentence, `#` and a blank first, are passed over.
+    the last column. A `_` in a layer is outside. Columns are separated by tabs, if the first line has one, or else by
+    whitespace. A first pass over the file finds the columns and the tagging scheme of each. `-DOCSTART-` separates
+    sentences, as a blank line does; comments before a sentence, `#` and a space first, are skipped.
 
     Problems: tags against the scheme, which are read as `tagged_spans` says; a column that holds tags among other
     values, so that it is no layer.
@@ -138,8 +138,8 @@ def _sentences(path: Path) -> Iterator[list[_Row]]:
                 raise DataError(f"{path}:{number}: columns: {width}; if this is another format, name it {NAMING}.")
         if len(values) != width or not all(values):
             raise DataError(
-                f"{path}:{number}: columns: {sum(map(bool, values))}, but the first line has {width}, parted by "
-                f"{'tabs' if tabs else 'blanks'}; every line must have the same, and a blank line must part sentences."
+                f"{path}:{number}: columns: {sum(map(bool, values))}, but the first line has {width}, separated by "
+                f"{'tabs' if tabs else 'whitespace'}; every line must have as many; a blank line ends a sentence."
             )
         rows.append((number, values))
     if rows:
@@ -208,14 +208,14 @@ _BETWEEN_BLANKS = re.compile(r"\S+")
 def write_conll(examples: Iterable[Example], path: Path, on_problem: OnProblem) -> None:
     """Write a token a line, without ids.
 
-    Tokens are what blanks part or, in Chinese without blanks, characters. If an entity begins or ends inside one of
-    them, those of the example are words, punctuation signs and so on, cut also where entities begin and end.
+    Tokens are what whitespace separates or, in Chinese without spaces, characters. If an entity begins or ends inside
+    one of them, those of the example are words, punctuation signs and so on, cut also where entities begin and end.
 
-    Problems: a text whose blanks are not where the reader will put them loses its own.
+    Problems: a text whose whitespace is not what the reader will put there loses its own.
 
     Raises:
         DataError: If an example has no tokens, or one that columns cannot hold, entities that overlap, or an entity
-            that begins or ends with a blank; nothing is left out in its place.
+            that begins or ends with whitespace; nothing is left out in its place.
     """
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for example in examples:
@@ -223,7 +223,7 @@ def write_conll(examples: Iterable[Example], path: Path, on_problem: OnProblem) 
             tokens = [example.text[start:end] for start, end in spans]
             _check_tokens(tokens, example.name)
             if example.text != join_tokens(tokens)[0]:
-                on_problem(f"{example.name}: columns do not keep the blanks of the text.")
+                on_problem(f"{example.name}: columns do not keep the whitespace of the text.")
             tags = _iob2(example, spans)
             file.writelines(f"{token}\t{tag}\n" for token, tag in zip(tokens, tags, strict=True))
             file.write("\n")
@@ -233,7 +233,7 @@ def _token_spans(example: Example) -> list[_Span]:
     """Start and end of each token."""
     text = example.text
     spans = [found.span() for found in _BETWEEN_BLANKS.finditer(text)]
-    if spans == [(0, len(text))] and any(map(needs_no_blanks, text)):
+    if spans == [(0, len(text))] and any(map(is_unspaced, text)):
         return [(at, at + 1) for at in range(len(text))]
     starts, ends = ({span[side] for span in spans} for side in (0, 1))
     if all(entity.start in starts and entity.end in ends for entity in example.entities):
@@ -273,11 +273,11 @@ def _iob2(example: Example, spans: Sequence[_Span]) -> list[str]:
     owner: dict[int, Entity] = {}
     for entity in sorted(set(example.entities)):
         if entity.label != entity.label.strip():
-            raise DataError(f"{example.name}: columns cannot hold the label {entity.label!r}; take its blanks away.")
+            raise DataError(f"{example.name}: columns cannot hold the label {entity.label!r}; strip its whitespace.")
         if entity.start not in first_at or entity.end not in last_at:
             raise DataError(
-                f"{example.name}: {_described(example, entity)} begins or ends with a blank; columns of words cannot "
-                "hold it. Write JSON Lines or brat."
+                f"{example.name}: {_described(example, entity)} begins or ends with whitespace, which columns of "
+                "words cannot hold. Write JSON Lines or brat."
             )
         first, last = first_at[entity.start], last_at[entity.end]
         for index in range(first, last + 1):

@@ -13,27 +13,27 @@ from .lines import decoded_lines, opened
 csv.field_size_limit(2**31 - 1)
 
 
-def read_csv(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
+def read_csv(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Example]:
     """Yield the example of each row that is not blank, without entities; other columns are its `extra`.
 
     Fields that hold commas, quotes or line ends stand in double quotes.
 
     Raises:
-        DataError: If the examples must be labelled, there is no column `text`, two columns have one name, a row has
+        DataError: If the examples must be labeled, there is no column `text`, two columns have one name, a row has
             another number of fields than the header, or quotes do not match.
     """
-    return _read(path, labelled, ",")
+    return _read(path, labeled, ",")
 
 
-def read_tsv(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
+def read_tsv(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Example]:
     """As `read_csv`, with tabs in place of commas."""
-    return _read(path, labelled, "\t")
+    return _read(path, labeled, "\t")
 
 
-def _read(path: Path, labelled: bool, delimiter: str) -> Iterator[Example]:
-    if labelled:
+def _read(path: Path, labeled: bool, delimiter: str) -> Iterator[Example]:
+    if labeled:
         raise DataError(
-            f"{path}: a table of texts has no entities; labelled data must be JSON Lines or another labelled format."
+            f"{path}: a table of texts has no entities; labeled data must be JSON Lines or another labeled format."
         )
     rows = _rows(path, delimiter)
     first = next(rows, None)

@@ -31,7 +31,7 @@ _BEGINS_JSON = re.compile(r"""\{\s*(["}]|$)|\[\s*([{\]]|$)""")
 _LONGEST = 1 << 12  # characters of the first line to look at
 
 
-def sniff_format(path: Path, labelled: bool) -> str | None:
+def sniff_format(path: Path, labeled: bool) -> str | None:
     """The name of the format, or none if it looks like no format known.
 
     A folder that holds texts is brat's, and so are an `.ann` file and a `.txt` file beside one. Of JSON the first
@@ -48,7 +48,7 @@ def sniff_format(path: Path, labelled: bool) -> str | None:
     if path.is_dir():
         return "brat" if any(found.suffix in (".txt", ".ann") for found in path.rglob("*")) else None
     suffix = suffix_of(path)
-    if not labelled and suffix in _TEXTS:
+    if not labeled and suffix in _TEXTS:
         return _TEXTS[suffix]
     if suffix == ".ann" or (suffix == ".txt" and path.with_suffix(".ann").exists()):
         return "brat"
@@ -56,15 +56,15 @@ def sniff_format(path: Path, labelled: bool) -> str | None:
         raise DataError(f"{path}: not a regular file, so its format cannot be found out; name it {NAMING}.")
     line = _first_line(path)
     # Tags come first: a token may be a bracket, but no JSON ends in a tag, unless it is cut.
-    if _is_columns(line) and (labelled or suffix in FORMAT_OF_SUFFIX):
+    if _is_columns(line) and (labeled or suffix in FORMAT_OF_SUFFIX):
         return "conll"
     if _BEGINS_JSON.match(line):
-        return _json_format(path, labelled)
+        return _json_format(path, labeled)
     if suffix == ".json":
         return "jsonl"
     if suffix == ".txt":
         return "text"
-    if labelled:
+    if labeled:
         return FORMAT_OF_SUFFIX.get(suffix)
     return "tsv" if suffix == ".tsv" else FORMAT_OF_SUFFIX.get(suffix, "text")
 
@@ -87,9 +87,9 @@ def _is_columns(line: str) -> bool:
     return bool(values) and is_document_start(values)
 
 
-def _json_format(path: Path, labelled: bool) -> str:
+def _json_format(path: Path, labeled: bool) -> str:
     try:
-        return next(filter(None, (_format_of(record, labelled) for record in _records(path))), "jsonl")
+        return next(filter(None, (_format_of(record, labeled) for record in _records(path))), "jsonl")
     except DataError:
         return "jsonl"  # whose reader comes to the same mistake, and names it after what is before it
 
@@ -98,9 +98,9 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
     return (record for _, record in json_records(path) if isinstance(record, dict))
 
 
-def _format_of(record: dict[str, Any], labelled: bool) -> str | None:
+def _format_of(record: dict[str, Any], labeled: bool) -> str | None:
     """The format of a record that no other has; none if several have it."""
-    if not labelled and "text" in record:
+    if not labeled and "text" in record:
         # Where other formats have their entities may be anything.
         return _format_of_entities(record) if "entities" in record else "jsonl"
     if isinstance(record.get("data"), dict):

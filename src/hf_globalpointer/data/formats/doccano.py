@@ -6,14 +6,14 @@ from typing import Any
 
 from ..data_report import OnProblem
 from ..examples import DataError, Entity, Example
-from .fields import entity_label, field, identifier, shown, typed
+from .fields import entity_label, optional_id, preview, require_field, require_type
 from .records import json_records
 
 
 _NAMES = ("label", "labels", "entities")
 
 
-def read_doccano(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
+def read_doccano(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Example]:
     """Yield the example of each record; entities are rows, or objects with `start_offset`, `end_offset` and `label`.
 
     Raises:
@@ -21,32 +21,34 @@ def read_doccano(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[
     """
     for source, record in json_records(path):
         try:
-            yield _parse(record, labelled, source)
+            yield _parse(record, labeled, source)
         except DataError as error:
             raise DataError(f"{source}: {error}") from error
 
 
-def _parse(record: Any, labelled: bool, source: str) -> Example:
-    record = typed(record, dict, "the record")
-    text = field(record, "text", str)
+def _parse(record: Any, labeled: bool, source: str) -> Example:
+    record = require_type(record, dict, "the record")
+    text = require_field(record, "text", str)
     names = [name for name in _NAMES if name in record]
     if len(names) > 1:
         raise DataError(f"entities stand in {' and '.join(names)}; leave one of these fields.")
-    if not names and labelled:
+    if not names and labeled:
         raise DataError('field "label" is missing; it must be a list.')
     entities = [
-        _entity(item, f"{name}[{index}]") for name in names for index, item in enumerate(field(record, name, list))
+        _entity(item, f"{name}[{index}]")
+        for name in names
+        for index, item in enumerate(require_field(record, name, list))
     ]
-    return Example(text, tuple(entities), identifier(record), source)
+    return Example(text, tuple(entities), optional_id(record), source)
 
 
 def _entity(item: Any, where: str) -> Entity:
     if isinstance(item, dict):
-        start, end = (field(item, name, int, where) for name in ("start_offset", "end_offset"))
-        label = field(item, "label", str, where)
+        start, end = (require_field(item, name, int, where) for name in ("start_offset", "end_offset"))
+        label = require_field(item, "label", str, where)
     elif isinstance(item, list) and len(item) == 3:
-        start, end = (typed(value, int, where) for value in item[:2])
-        label = typed(item[2], str, where)
+        start, end = (require_type(value, int, where) for value in item[:2])
+        label = require_type(item[2], str, where)
     else:
-        raise DataError(f"{where} must be [start, end, label], got {shown(item)}.")
+        raise DataError(f"{where} must be [start, end, label], got {preview(item)}.")
     return Entity(start, end, entity_label(label, where))

@@ -8,32 +8,34 @@ from typing import Any
 
 from ..data_report import OnProblem
 from ..examples import DataError, Entity, Example
-from .fields import entity_label, field, identifier, typed
+from .fields import entity_label, optional_id, require_field, require_type
 from .records import json_records
 
 
-def read_jsonl(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
+def read_jsonl(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Example]:
     """Yield the example of each line that is not blank, or of each item of an array; other fields are its `extra`."""
     for source, record in json_records(path):
         try:
-            example = parse_record(record, labelled, source)
+            example = parse_record(record, labeled, source)
         except DataError as error:
             raise DataError(f"{source}: {error}") from error
         yield replace(example, extra={k: v for k, v in record.items() if k not in ("text", "entities")})
 
 
-def parse_record(record: Any, labelled: bool, source: str, name: str = "entities") -> Example:
+def parse_record(record: Any, labeled: bool, source: str, name: str = "entities") -> Example:
     """The example of a record, whose entities, in the field of this name, have `start`, `end` and `label`."""
-    record = typed(record, dict, "the line")
-    text = field(record, "text", str)
+    record = require_type(record, dict, "the line")
+    text = require_field(record, "text", str)
     entities = []
-    if labelled or name in record:
-        for index, item in enumerate(field(record, name, list)):
+    if labeled or name in record:
+        for index, item in enumerate(require_field(record, name, list)):
             where = f"{name}[{index}]"
-            item = typed(item, dict, where)
-            start, end = (field(item, edge, int, where) for edge in ("start", "end"))
-            entities.append(Entity(start, end, entity_label(field(item, "label", str, where), f"{where}.label")))
-    return Example(text, tuple(entities), identifier(record), source)
+            item = require_type(item, dict, where)
+            start, end = (require_field(item, edge, int, where) for edge in ("start", "end"))
+            entities.append(
+                Entity(start, end, entity_label(require_field(item, "label", str, where), f"{where}.label"))
+            )
+    return Example(text, tuple(entities), optional_id(record), source)
 
 
 def write_jsonl(examples: Iterable[Example], path: Path, on_problem: OnProblem) -> None:

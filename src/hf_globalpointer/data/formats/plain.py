@@ -8,15 +8,15 @@ from ..examples import DataError, Example
 from .lines import numbered_lines
 
 
-def read_plain(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
+def read_plain(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Example]:
     """Yield each line, a blank one too, as an example without entities.
 
     Raises:
-        DataError: If the examples must be labelled.
+        DataError: If the examples must be labeled.
     """
-    if labelled:
+    if labeled:
         raise DataError(
-            f"{path}: plain text has no entities; labelled data must be JSON Lines or another labelled format."
+            f"{path}: plain text has no entities; labeled data must be JSON Lines or another labeled format."
         )
     for number, line in numbered_lines(path):
         yield Example(line, source=f"{path}:{number}")

@@ -1,4 +1,4 @@
-"""Readers of labelled text, one file a format; each yields `Example`s as it reads."""
+"""Readers of labeled text, one file a format; each yields `Example`s as it reads."""
 
 from collections.abc import Callable, Iterator
 from os import PathLike
@@ -44,7 +44,7 @@ FORMATS: dict[str, Callable[[Path, bool, OnProblem], Iterator[Example]]] = {
 _COUNTERS: dict[str, Callable[[Path], int | None]] = {"jsonl": count_records, "text": count_lines}
 
 
-def input_format(path: str | PathLike[str], format: str | None = None, *, labelled: bool = True) -> str:
+def input_format(path: str | PathLike[str], format: str | None = None, *, labeled: bool = True) -> str:
     """The name of the format that `read_examples` with the same arguments reads.
 
     Raises:
@@ -53,7 +53,7 @@ def input_format(path: str | PathLike[str], format: str | None = None, *, labell
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: no such file; check the path.")
-    format = format or sniff_format(path, labelled)
+    format = format or sniff_format(path, labeled)
     if path.is_dir() and format != "brat":
         raise DataError(f"{path}: a folder; name a file in it.")
     if format not in FORMATS:
@@ -70,7 +70,7 @@ def read_examples(
     path: str | PathLike[str],
     format: str | None = None,
     *,
-    labelled: bool = True,
+    labeled: bool = True,
     report: DataReport | None = None,
 ) -> Iterator[Example]:
     """Read the examples of a file, one at a time.
@@ -85,18 +85,18 @@ def read_examples(
             `"cluener"`, `"cmeee"`, `"doccano"`, `"label-studio"`, `"ner-tags"` (`tokens` and `ner_tags`),
             `"prodigy"`, `"spert"` (also PFN), or, without entities, `"text"` (one text a line), `"csv"` and `"tsv"` (a
             header with a column `text`); by default the suffix and the first records tell.
-        labelled (`bool`, *optional*, defaults to `True`): Whether every example must state its entities.
+        labeled (`bool`, *optional*, defaults to `True`): Whether every example must state its entities.
         report (`DataReport`, *optional*): Counts examples, entities and problems as they are read.
 
     Yields:
         `Example`: In the order of the file, each with its `source`. Where the format has tokens, the text is the
-        tokens joined by a blank.
+        tokens joined by a space.
 
     Raises:
         DataError: If there is no such file, it holds no example, or a line or record cannot be used; the message names
             file, line or record, and field.
     """
     path = Path(path)
-    format = input_format(path, format, labelled=labelled)
-    examples = FORMATS[format](path, labelled, report.add if report is not None else refuse)
+    format = input_format(path, format, labeled=labeled)
+    examples = FORMATS[format](path, labeled, report.add if report is not None else refuse)
     yield from counted(examples, report, f"{path}: the {'folder' if path.is_dir() else 'file'} holds no examples.")

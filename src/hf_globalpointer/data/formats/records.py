@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..examples import DataError
-from .fields import shown
+from .fields import preview
 from .lines import decoded_lines, opened
 
 
@@ -21,7 +21,7 @@ def _object(fields: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(fields)
     if len(record) < len(fields):
         names = Counter(name for name, _ in fields)
-        raise DataError(f"field {shown(max(names, key=names.__getitem__))} is given twice in one object; leave one.")
+        raise DataError(f"field {preview(max(names, key=names.__getitem__))} is given twice in one object; leave one.")
     return record
 
 

@@ -6,15 +6,15 @@ from typing import Any
 
 from ..data_report import OnProblem
 from ..examples import DataError, Example
-from .fields import field, identifier, shown, typed
+from .fields import optional_id, preview, require_field, require_type
 from .records import json_records
 from .tags import Scheme, SchemeEvidence, Tag, join_tokens, parse_tags, tagged_spans, token_entity
 
 
-def read_tagged(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[Example]:
+def read_tagged(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Example]:
     """Yield the example of each record; its text is the tokens as [`join_tokens`] joins them.
 
-    A first pass over the file finds the tagging scheme. Where examples need not be labelled, tags are not read.
+    A first pass over the file finds the tagging scheme. Where examples need not be labeled, tags are not read.
 
     Problems: tags against the scheme, which are read as `tagged_spans` says.
 
@@ -22,7 +22,7 @@ def read_tagged(path: Path, labelled: bool, on_problem: OnProblem) -> Iterator[E
         DataError: If the file is not regular (it is read twice), a field is missing or of another kind, there are not
             as many tags as tokens, or a tag is none; numbers are none, for their names are not in the file.
     """
-    if not labelled:
+    if not labeled:
         for source, record in json_records(path):
             yield _untagged_example(record, source)
         return
@@ -56,11 +56,11 @@ def tagged_example(record: Any, source: str, scheme: Scheme, on_problem: OnProbl
     """
     try:
         tags = _tags(record)
-        tokens = field(record, "tokens", list)
+        tokens = require_field(record, "tokens", list)
         if len(tokens) != len(tags):
             raise DataError(f"{len(tokens)} tokens, but {len(tags)} tags; give every token one.")
         text, starts = join_tokens(tokens)
-        id = identifier(record)
+        id = optional_id(record)
     except DataError as error:
         raise DataError(f"{source}: {error}") from error
     spans = tagged_spans(tags, scheme, lambda at, what: on_problem(f"{source}: token {at}: {what}"))
@@ -69,19 +69,19 @@ def tagged_example(record: Any, source: str, scheme: Scheme, on_problem: OnProbl
 
 def _untagged_example(record: Any, source: str) -> Example:
     try:
-        record = typed(record, dict, "the record")
-        text, _ = join_tokens(field(record, "tokens", list))
-        return Example(text, (), identifier(record), source)
+        record = require_type(record, dict, "the record")
+        text, _ = join_tokens(require_field(record, "tokens", list))
+        return Example(text, (), optional_id(record), source)
     except DataError as error:
         raise DataError(f"{source}: {error}") from error
 
 
 def _tags(record: Any) -> list[Tag]:
-    tags = field(typed(record, dict, "the record"), "ner_tags", list)
+    tags = require_field(require_type(record, dict, "the record"), "ner_tags", list)
     for index, tag in enumerate(tags):
         if not isinstance(tag, str):
             raise DataError(
-                f"ner_tags[{index}] is {shown(tag)}, which has no name here; map numbers to their names with the "
+                f"ner_tags[{index}] is {preview(tag)}, which has no name here; map numbers to their names with the "
                 'features of the data set, `features["ner_tags"].feature.int2str`, or give it to `read_dataset`.'
             )
     try:

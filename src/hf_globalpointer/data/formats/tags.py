@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from ...modeling.scripts import needs_no_blanks
+from ...modeling.scripts import is_unspaced
 from ..examples import DataError, Entity
 
 
@@ -30,7 +30,7 @@ _LETTERS = {"B": "B", "I": "I", "M": "I", "E": "E", "L": "E", "S": "S", "U": "S"
 
 
 def parse_tag(text: str) -> Tag | None:
-    """The tag that is written "O" or "B-label", blanks around it aside; none if the text is no tag."""
+    """The tag that is written "O" or "B-label", whitespace around it aside; none if the text is no tag."""
     text = text.strip(" ")
     if text == "O":
         return OUTSIDE
@@ -121,9 +121,9 @@ def tagged_spans(
 
 
 def join_tokens(tokens: Sequence[str]) -> tuple[str, list[int]]:
-    """The text of tokens, joined by a blank, and where each begins.
+    """The text of tokens, joined by a space, and where each begins.
 
-    Tokens that are all single characters, some of them of a script without blanks, as in Chinese data, are joined by
+    Tokens that are all single characters, some of them of a script without spaces, as in Chinese data, are joined by
     nothing.
 
     Raises:
@@ -132,7 +132,7 @@ def join_tokens(tokens: Sequence[str]) -> tuple[str, list[int]]:
     for index, token in enumerate(tokens):
         if not isinstance(token, str) or not token:
             raise DataError(f"tokens[{index}] is {token!r}; a token must be a string, and not empty.")
-    blank = "" if all(len(token) == 1 for token in tokens) and any(map(needs_no_blanks, tokens)) else " "
+    blank = "" if all(len(token) == 1 for token in tokens) and any(map(is_unspaced, tokens)) else " "
     starts, length = [], 0
     for token in tokens:
         starts.append(length)

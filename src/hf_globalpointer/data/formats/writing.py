@@ -1,11 +1,11 @@
-"""Writers of labelled text, one file a format; each writes as it is given examples."""
+"""Writers of labeled text, one file a format; each writes as it is given examples."""
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 
-from ...atomic_files import partial_path, whole_path
+from ...atomic_files import atomic_path, partial_path
 from ..data_report import DataReport, OnProblem, refuse
 from ..examples import DataError, Example
 from .brat import write_brat
@@ -69,7 +69,7 @@ def write_examples(
         raise DataError(f"{partial}: left by a run that did not end, or in use by another; remove it.")
     place = None
     try:
-        with whole_path(path) as place:
+        with atomic_path(path) as place:
             WRITERS[format](_checked(examples), place, report.add if report is not None else refuse)
     except BaseException:
         # Without a place, what is there is another writer's; a pipe or a device stays.

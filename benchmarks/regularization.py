@@ -1,6 +1,6 @@
 """What FGM, R-Drop and EMA do for the F1 on development data, over several seeds.
 
-    python benchmarks/regularisation.py --train conll04/train.jsonl --dev conll04/dev.jsonl
+    python benchmarks/regularization.py --train conll04/train.jsonl --dev conll04/dev.jsonl
 
 - FGM (Miyato et al., 2017): a second backward with the word embeddings moved by 1 along their gradient.
 - R-Drop (Liang et al., 2021): two passes with different dropout, and their divergence, that of one Bernoulli variable
@@ -35,9 +35,9 @@ from hf_globalpointer import (
     ComputeSpanMetrics,
     DataCollatorForGlobalPointer,
     encode_examples,
+    fgm_perturbation,
     parameter_groups,
     read_examples,
-    worst_embeddings,
 )
 
 
@@ -80,7 +80,7 @@ def train(method: str, seed: int, train_file: str, dev_file: str) -> dict[str, A
         lengths = [len(feature["input_ids"]) for feature in features]
         sampler = LengthGroupedSampler(BATCH, lengths=lengths) if split == "train" else None
         loaders[split] = DataLoader(features, BATCH, sampler=sampler, collate_fn=collator)
-    metrics = ComputeSpanMetrics(model.config.id2label, missed=unaligned.unaligned_counts)
+    metrics = ComputeSpanMetrics(model.config.id2label, unaligned=unaligned.unaligned_counts)
     optimizer = torch.optim.AdamW(parameter_groups(model, ENCODER_RATE, HEAD_RATE))
     steps = EPOCHS * len(loaders["train"])
     scheduler = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
@@ -101,7 +101,7 @@ def train(method: str, seed: int, train_file: str, dev_file: str) -> dict[str, A
                 loss = loss_of_r_drop(model, batch) if method == R_DROP else model(**batch).loss
                 loss.backward()
                 if method == FGM:
-                    with worst_embeddings(model, EPSILON):
+                    with fgm_perturbation(model, EPSILON):
                         model(**batch).loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
