@@ -20,42 +20,51 @@ _CODE_FIELDS = ("auto_map", "custom_pipelines")
 _MOST_LABELS = 100_000
 
 
-def _entity_types(
-    labels: Sequence[str] | None,
-    id2label: Mapping[Any, str] | None,
-    label2id: Mapping[str, int] | None,
-    num_labels: int | None,
+def _labels_by_id(
+    labels: Sequence[str] | None = None,
+    id2label: Mapping[Any, str] | None = None,
+    label2id: Mapping[str, int] | None = None,
+    num_labels: int | None = None,
 ) -> dict[int, str] | None:
-    """The entity types from whichever form they are given in; `None` where only their number is.
+    """The labels by id, from whichever form they are given in; none where only their number is given.
 
     Raises:
-        ValueError: If they are given twice, and not as the same, or `labels` is no list, or an empty one.
+        ValueError: If two forms disagree, `labels` is no list or an empty one, or there are too many.
     """
+    if labels is not None and (id2label is not None or label2id is not None):
+        raise ValueError("Give the entity types once: either `labels` or `id2label`, not both.")
+    by_id = None
+    if labels is not None:
+        by_id = dict(enumerate(_label_list(labels)))
+    elif id2label is not None:
+        by_id = {int(index): label for index, label in id2label.items()}
+    elif label2id is not None:
+        by_id = {index: label for label, index in label2id.items()}
+    elif num_labels is None:
+        by_id = {}
+    if label2id is not None and {index: label for label, index in label2id.items()} != by_id:
+        raise ValueError(f"`label2id` {label2id} is not the inverse of `id2label` {by_id}.")
+    _check_number(num_labels, by_id)
+    return by_id
+
+
+def _label_list(labels: Sequence[str]) -> Sequence[str]:
     if isinstance(labels, str | Set):
         raise ValueError(
             f"`labels` must be a list of entity types, whose order tells their ids, got the {type(labels).__name__} "
             f"{labels!r}."
         )
-    if labels is not None:
-        if not len(labels):
-            raise ValueError("`labels` must name at least one entity type, got an empty list.")
-        if id2label is not None or label2id is not None:
-            raise ValueError("Give the entity types once: either `labels` or `id2label`, not both.")
-        id2label = dict(enumerate(labels))
-    elif id2label is not None:
-        id2label = {int(index): label for index, label in id2label.items()}
-        if label2id is not None and {index: label for label, index in label2id.items()} != id2label:
-            raise ValueError(f"`label2id` {label2id} is not the inverse of `id2label` {id2label}.")
-    elif label2id is not None:
-        id2label = {index: label for label, index in label2id.items()}
-    elif num_labels is None:
-        id2label = {}
-    if id2label is not None and num_labels not in (None, len(id2label)):
-        raise ValueError(f"`num_labels` is {num_labels}, but {len(id2label)} entity types are given.")
-    number = len(id2label) if id2label is not None else num_labels or 0
+    if not len(labels):
+        raise ValueError("`labels` must name at least one entity type, got an empty list.")
+    return labels
+
+
+def _check_number(num_labels: int | None, by_id: Mapping[int, str] | None) -> None:
+    if by_id is not None and num_labels not in (None, len(by_id)):
+        raise ValueError(f"`num_labels` is {num_labels}, but {len(by_id)} entity types are given.")
+    number = len(by_id) if by_id is not None else num_labels or 0
     if not 0 <= number <= _MOST_LABELS:
         raise ValueError(f"The number of entity types must be between 0 and {_MOST_LABELS}, got {number}.")
-    return id2label
 
 
 def _kept(thresholds: Mapping[str, float] | None, labels: Collection[str]) -> Any:
@@ -127,7 +136,7 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
     # `PreTrainedConfig` hands every argument that is no field to `__post_init__` by name.
     def __post_init__(self, labels: Sequence[str] | None = None, **kwargs: Any) -> None:
         refuse_weights_field(kwargs, "the configuration")
-        id2label = _entity_types(labels, self.id2label, self.label2id, kwargs.get("num_labels"))
+        id2label = _labels_by_id(labels, self.id2label, self.label2id, kwargs.get("num_labels"))
         if id2label is not None:
             self.id2label, self.label2id = id2label, {label: index for index, label in id2label.items()}
         super().__post_init__(**kwargs)
@@ -207,7 +216,7 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
         given = {name: kwargs.pop(name) for name in LABEL_FIELDS if kwargs.get(name) is not None}
         if given:
             config_dict = {k: v for k, v in config_dict.items() if k not in LABEL_FIELDS} | given
-            id2label = _entity_types(**{name: given.get(name) for name in LABEL_FIELDS}) or {}
+            id2label = _labels_by_id(**given) or {}
             config_dict["thresholds"] = _kept(config_dict.get("thresholds"), id2label.values())
         return super().from_dict(config_dict, **kwargs)
 
@@ -222,7 +231,7 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
             StrictDataclassClassValidationError: If they are not distinct, non-empty strings.
         """
         config = copy.deepcopy(self)
-        config.id2label = _entity_types(labels, None, None, None) or {}
+        config.id2label = _labels_by_id(labels) or {}
         config.label2id = {label: index for index, label in config.id2label.items()}
         config.thresholds = _kept(self.thresholds, labels)
         config.validate()

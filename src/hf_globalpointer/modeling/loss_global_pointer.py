@@ -1,4 +1,18 @@
-"""Losses on `SpanScores`: the class-imbalance loss of the paper, and binary cross-entropy for the ablation."""
+"""Losses on `SpanScores`: the class-imbalance loss of the paper, and binary cross-entropy for the ablation.
+
+Eq. 11 of a sample and an entity type a, over its spans (i, j), gold (pos) or not (neg), with threshold s_TH:
+
+    log(e^s_TH + sum_neg e^s_aij)  +  log(e^-s_TH + sum_pos e^-s_aij)
+
+The positives are few and listed, so the second term is computed here from their scores. The negatives are all other
+spans, n (n + 1) / 2 of each type, and their scores are never held all at once: `SpanScores.negative_logsumexp` has
+log sum_neg e^s from
+
+- `shared_reductions.shared_row_logsumexp` where all types share query and key (Efficient GlobalPointer),
+- `per_type_reductions.row_logsumexp` where each has its own (GlobalPointer),
+
+which both leave the positives out of the sum: to subtract them would lose every digit once they score high.
+"""
 
 import torch
 from torch import Tensor
@@ -7,9 +21,7 @@ from .span_scores import SpanScores
 
 
 def class_imbalance_loss(scores: SpanScores, positives: Tensor, threshold: float = 0.0) -> Tensor:
-    """Eq. 11 for each sample and type (eq. 13 where the threshold is 0), averaged over all of them.
-
-        log(e^s_TH + sum_neg e^s) + log(e^-s_TH + sum_pos e^-s)
+    """Eq. 11 (eq. 13 where the threshold is 0), averaged over samples and types.
 
     Args:
         scores (`SpanScores`): The scores of B samples and E types.
@@ -19,11 +31,14 @@ def class_imbalance_loss(scores: SpanScores, positives: Tensor, threshold: float
     Returns:
         Scalar float tensor, never negative.
     """
-    negative, listed = scores.negative_logsumexp(positives, threshold)
-    types, negated = _types_and_negated(listed, positives)
-    shift = negated.new_full(negative.shape, -threshold).scatter_reduce(1, types, negated.detach(), "amax")
+    log_negative_sum, positive_scores = scores.negative_logsumexp(positives)
+    first_term = torch.logaddexp(log_negative_sum, log_negative_sum.new_full((), threshold))
+    types, negated = _types_and_negated(positive_scores, positives)
+    # The second term is a log-sum-exp by type; the highest of its terms is taken out, so that none overflows.
+    shift = negated.new_full(first_term.shape, -threshold).scatter_reduce(1, types, negated.detach(), "amax")
     total = (-threshold - shift).exp().scatter_add(1, types, (negated - shift.gather(1, types)).exp())
-    return (negative + shift + total.log()).mean()
+    second_term = shift + total.log()
+    return (first_term + second_term).mean()
 
 
 def binary_cross_entropy_loss(scores: SpanScores, positives: Tensor, threshold: float = 0.0) -> Tensor:
@@ -31,16 +46,16 @@ def binary_cross_entropy_loss(scores: SpanScores, positives: Tensor, threshold: 
 
     Args and returns: as in [`class_imbalance_loss`].
     """
-    negative, listed = scores.negative_softplus(positives, threshold)
-    types, negated = _types_and_negated(listed, positives)
-    total = negative.scatter_add(1, types, torch.nn.functional.softplus(negated))
+    negative_sum, positive_scores = scores.negative_softplus(positives, threshold)
+    types, negated = _types_and_negated(positive_scores, positives)
+    total = negative_sum.scatter_add(1, types, torch.nn.functional.softplus(negated))
     return (total / scores.num_spans().clamp(min=1)[:, None]).mean()
 
 
-def _types_and_negated(listed: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
+def _types_and_negated(positive_scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
     """The type of each positive and its score times -1, both `(B, M)`; 0 and -inf for padding, which adds nothing."""
     types = positives[..., 0]
-    return types.clamp(min=0), (-listed).masked_fill(types < 0, -torch.inf)
+    return types.clamp(min=0), (-positive_scores).masked_fill(types < 0, -torch.inf)
 
 
 LOSSES = {"class_imbalance": class_imbalance_loss, "bce": binary_cross_entropy_loss}

@@ -136,7 +136,7 @@ class GenericForGlobalPointer(PreTrainedModel):
             wanted, kwargs = cls.config_class.from_pretrained(source, return_unused_kwargs=True, **kwargs)
             kwargs |= where
         # Which row of the head belongs to which type only the checkpoint's own configuration tells.
-        own, labels = _entity_types(cls.config_class.from_pretrained(name, **where)), _entity_types(wanted)
+        own, labels = _labels_in_order(cls.config_class.from_pretrained(name, **where)), _labels_in_order(wanted)
         if own in ([], labels):
             return load(config=wanted, **kwargs)
         loaded = load(config=wanted.with_labels(own), **kwargs)
@@ -406,8 +406,8 @@ def _noting_missing_weights(load: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def _entity_types(config: PreTrainedConfig) -> list[str]:
-    """Those of a configuration, in order."""
+def _labels_in_order(config: PreTrainedConfig) -> list[str]:
+    """The labels of a configuration, by their ids."""
     return [config.id2label[index] for index in range(config.num_labels)]
 
 

@@ -169,10 +169,11 @@ class EfficientGlobalPointerHead(SpanHead):
         """Both `(B, E, n)`; with many types, every pass over them shows, so there is only that of the product."""
         dtype = torch.promote_types(states.dtype, torch.float32)
         with torch.autocast(states.device.type, enabled=False):
-            # The bias is one more column, whose input is 1.
-            weight = torch.cat([self.dense_2.weight, self.dense_2.bias[:, None]], dim=1).to(dtype)
-            states = torch.cat([states, torch.ones_like(states[..., :1])], dim=-1).transpose(1, 2).to(dtype)
             # Halved as in the authors' code, so that start + end weighs as much as one of them would.
-            weight = 0.5 * torch.cat([weight[0::2], weight[1::2]])
-            start, end = (weight.expand(len(states), -1, -1) @ states).chunk(2, dim=1)
+            weight, bias = (
+                0.5 * torch.cat([part[0::2], part[1::2]]).to(dtype)
+                for part in (self.dense_2.weight, self.dense_2.bias)
+            )
+            states = states.to(dtype).transpose(1, 2)
+            start, end = torch.baddbmm(bias[:, None], weight.expand(len(states), -1, -1), states).chunk(2, dim=1)
         return start, end

@@ -110,25 +110,21 @@ class SpanScores:
             return scores
         return scores.masked_fill(spans[..., 2] - spans[..., 1] >= self.max_span_length, -torch.inf)
 
-    def negative_logsumexp(self, positives: Tensor, threshold: float = 0.0) -> tuple[Tensor, Tensor]:
-        """log(e^threshold + sum of e^s over the negative spans), the first term of eq. 11.
-
-        Positives are left out of the sum, not subtracted from it, which would lose every digit once they score high.
+    def negative_logsumexp(self, positives: Tensor) -> tuple[Tensor, Tensor]:
+        """The log-sum-exp of the scores of the negative spans, log sum_neg e^s of eq. 11.
 
         Args:
             positives (`torch.LongTensor` of shape `(B, M, 3)`): The spans left out, padded with -100.
-            threshold (`float`, *optional*, defaults to 0.0): s_TH of eq. 11.
 
         Returns:
-            Float `(B, E)`; and, from the same pass, the scores of the positives as of [`at`], float `(B, M)`.
+            Float `(B, E)`, very low where there is no negative span; and, from the same pass, the scores of the positives as of [`at`], float `(B, M)`.
         """
-        parts = self.query, self.key, self.mask, positives, self.max_span_length
+        spans = self.mask, positives, self.max_span_length
         if self.start is not None and self.end is not None:
-            total, listed, *_ = shared_row_logsumexp(*parts[:2], self.start, self.end, *parts[2:])
-        else:
-            rows, listed = row_logsumexp(*parts)
-            total = rows.logsumexp(-1)
-        return torch.logaddexp(total, total.new_full((), threshold)), listed
+            total, listed, *_ = shared_row_logsumexp(self.query, self.key, self.start, self.end, *spans)
+            return total, listed
+        rows, listed = row_logsumexp(self.query, self.key, *spans)
+        return rows.logsumexp(-1), listed
 
     def negative_softplus(self, positives: Tensor, threshold: float = 0.0) -> tuple[Tensor, Tensor]:
         """Sum of log(1 + e^(s - threshold)) over the negative spans: their share of the binary cross-entropy.
