@@ -30,7 +30,7 @@ def reference_scores(head: torch.nn.Module, hidden: torch.Tensor, mask: torch.Te
     per_sample = []
     for x, m in zip(hidden.double().numpy(), mask.bool().numpy(), strict=True):
         if isinstance(head, GlobalPointerHead):
-            args = weights["dense.weight"], weights["dense.bias"], head.num_types, m
+            args = weights["dense.weight"], weights["dense.bias"], head.num_labels, m
             per_sample.append(reference.full_scores(x, *args))
         else:
             dense = (weights["dense_1.weight"], weights["dense_2.weight"])

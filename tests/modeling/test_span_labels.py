@@ -41,7 +41,7 @@ def test_a_dense_label_that_is_neither_0_nor_1_is_named(value: float) -> None:
         ([-1, 1, 1], "its type is not in 0"),
         ([0, 1, 5], r"its tokens are not in 0\.\.4"),
         ([0, -2, 1], "its tokens are not in 0"),
-        ([0, 2, 1], "its last token comes before its first"),
+        ([0, 2, 1], "its end token comes before its start token"),
         ([0, 1, 3], "no span is scored that begins or ends there"),
         ([0, 0, 2], "no span is scored that begins or ends there"),
         ([0, 1, 1], "no span is scored that begins or ends there"),

@@ -47,7 +47,7 @@ def make_scores(
 
 def assert_equals_dense(scores: SpanScores, share: float, threshold: float, kind: str, seed: int) -> None:
     labels, gold = some_spans(scores, share, seed)
-    positives = spans_from_labels(labels, scores.num_types, scores.mask)
+    positives = spans_from_labels(labels, scores.num_labels, scores.mask)
     exact = double(scores)
     parts = [
         [part.requires_grad_() for part in (s.query, s.key, s.start, s.end) if part is not None]

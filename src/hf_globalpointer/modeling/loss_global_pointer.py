@@ -33,10 +33,10 @@ def class_imbalance_loss(scores: SpanScores, positives: Tensor, threshold: float
     """
     log_negative_sum, positive_scores = scores.negative_logsumexp(positives)
     first_term = torch.logaddexp(log_negative_sum, log_negative_sum.new_full((), threshold))
-    types, negated = _types_and_negated(positive_scores, positives)
+    label, negated = _labels_and_negated(positive_scores, positives)
     # The second term is a log-sum-exp by type; the highest of its terms is taken out, so that none overflows.
-    shift = negated.new_full(first_term.shape, -threshold).scatter_reduce(1, types, negated.detach(), "amax")
-    total = (-threshold - shift).exp().scatter_add(1, types, (negated - shift.gather(1, types)).exp())
+    shift = negated.new_full(first_term.shape, -threshold).scatter_reduce(1, label, negated.detach(), "amax")
+    total = (-threshold - shift).exp().scatter_add(1, label, (negated - shift.gather(1, label)).exp())
     second_term = shift + total.log()
     return (first_term + second_term).mean()
 
@@ -47,15 +47,15 @@ def binary_cross_entropy_loss(scores: SpanScores, positives: Tensor, threshold: 
     Args and returns: as in [`class_imbalance_loss`].
     """
     negative_sum, positive_scores = scores.negative_softplus(positives, threshold)
-    types, negated = _types_and_negated(positive_scores, positives)
-    total = negative_sum.scatter_add(1, types, torch.nn.functional.softplus(negated))
+    label, negated = _labels_and_negated(positive_scores, positives)
+    total = negative_sum.scatter_add(1, label, torch.nn.functional.softplus(negated))
     return (total / scores.num_spans().clamp(min=1)[:, None]).mean()
 
 
-def _types_and_negated(positive_scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
+def _labels_and_negated(positive_scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
     """The type of each positive and its score times -1, both `(B, M)`; 0 and -inf for padding, which adds nothing."""
-    types = positives[..., 0]
-    return types.clamp(min=0), (-positive_scores).masked_fill(types < 0, -torch.inf)
+    label = positives[..., 0]
+    return label.clamp(min=0), (-positive_scores).masked_fill(label < 0, -torch.inf)
 
 
 LOSSES = {"class_imbalance": class_imbalance_loss, "bce": binary_cross_entropy_loss}

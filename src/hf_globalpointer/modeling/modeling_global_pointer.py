@@ -52,7 +52,7 @@ class GlobalPointerOutput(ModelOutput):
             The score of every span, the lowest number of the dtype where there is none; returned without `labels` or
             with `output_logits=True`.
         spans (`torch.LongTensor` of shape `(B, K, 3)`, *optional*):
-            The predicted spans, rows (type, first token, last token) padded with -100, by the rule `config.overlap`;
+            The predicted spans, rows (label, start token, end token) padded with -100, by the rule `config.overlap`;
             returned with `labels` in evaluation mode.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*): The encoder's, with `output_hidden_states=True`.
         attentions (`tuple[torch.FloatTensor]`, *optional*): The encoder's, with `output_attentions=True`.
@@ -217,7 +217,7 @@ class GenericForGlobalPointer(PreTrainedModel):
             position_ids (`torch.LongTensor` of shape `(B, n)`, *optional*): Positions for the encoder.
             inputs_embeds (`torch.FloatTensor` of shape `(B, n, H)`, *optional*): Instead of `input_ids`.
             labels (`torch.LongTensor` of shape `(B, M, 3)`, *optional*):
-                Gold spans, rows (type, first token, last token inclusive) padded with -100; dense 0/1 labels
+                Gold spans, rows (label, start token, end token inclusive) padded with -100; dense 0/1 labels
                 `(B, E, n, n)` are accepted too.
             span_token_mask (`torch.Tensor` of shape `(B, n)` or `(B, 2, n)`, *optional*):
                 1 for the tokens that may begin or end a span, or for those that may begin and those that may end one;
@@ -241,7 +241,7 @@ class GenericForGlobalPointer(PreTrainedModel):
         )
         loss, spans = None, None
         if labels is not None:
-            positives = spans_from_labels(labels, scores.num_types, scores.mask, scores.max_span_length)
+            positives = spans_from_labels(labels, scores.num_labels, scores.mask, scores.max_span_length)
             loss = LOSSES[self.config.span_loss](scores, positives, self.config.score_threshold)
             if not self.training:
                 spans = self.decode(scores).select(self.config.overlap).spans

@@ -37,27 +37,27 @@ class TypeMatrices:
     def __init__(
         self, query: Tensor, key: Tensor, mask: Tensor, positives: Tensor, max_span_length: int | None
     ) -> None:
-        num_types = query.shape[1]
+        num_labels = query.shape[1]
         self.pieces = Pieces.of(query.shape[2], max_span_length)
-        self.query, self.key = self.pieces.firsts(query.flatten(0, 1), 1), self.pieces.lasts(key.flatten(0, 1), 1)
-        begins, ends = mask.repeat_interleave(num_types, 0).unbind(1)
-        self.may_begin, self._may_end = self.pieces.firsts(begins), self.pieces.lasts(ends)
+        self.query, self.key = self.pieces.starts(query.flatten(0, 1), 1), self.pieces.ends(key.flatten(0, 1), 1)
+        begins, ends = mask.repeat_interleave(num_labels, 0).unbind(1)
+        self.may_begin, self._may_end = self.pieces.starts(begins), self.pieces.ends(ends)
         # A matrix is a sample and a type.
-        sample, types, first, last = listed_rows(positives).unbind(-1)
-        self._positives = torch.stack([sample * num_types + types, types, first, last], dim=-1)
+        sample, label, start_token, end_token = listed_rows(positives).unbind(-1)
+        self._positives = torch.stack([sample * num_labels + label, label, start_token, end_token], dim=-1)
         self._max_span_length = max_span_length
 
     def blocks(self) -> Iterator[tuple[slice, slice, slice, Tensor]]:
         """The scores of the negative spans, block by block.
 
         Yields:
-            A slice of the matrices, first tokens, last tokens, and the scores, -inf for what is no negative span. They
+            A slice of the matrices, start tokens, end tokens, and the scores, -inf for what is no negative span. They
             may be overwritten.
         """
         parts = self.query, self.key, self._may_end, self._positives, self.pieces, self._max_span_length
         for group, rows, columns, scores, positives in negative_blocks(*parts):
-            matrix, _, first, last = positives.unbind(-1)
-            scores[matrix, first, last] = -torch.inf
+            matrix, _, start_token, end_token = positives.unbind(-1)
+            scores[matrix, start_token, end_token] = -torch.inf
             yield group, rows, columns, scores
 
 
@@ -84,7 +84,7 @@ def row_logsumexp(
         for group, rows, _, scores in matrices.blocks():
             top = scores.amax(-1, keepdim=True).clamp_(min=LOWEST)
             sums[group, rows] = scores.sub_(top).exp_().sum(-1).log_().add_(top[..., 0])
-        result = matrices.pieces.join_firsts(sums).view(query.shape[:3])
+        result = matrices.pieces.join_starts(sums).view(query.shape[:3])
         result.masked_fill_(~mask[:, :1], LOWEST).clamp_(min=LOWEST)
         return result, scores_at(query, key, None, None, positives)
 
@@ -103,7 +103,7 @@ def row_softplus(
         sums = query.new_empty(matrices.query.shape[:2])
         for group, rows, _, scores in matrices.blocks():
             sums[group, rows] = torch.nn.functional.softplus(scores).sum(-1)
-        result = matrices.pieces.join_firsts(sums).view(query.shape[:3])
+        result = matrices.pieces.join_starts(sums).view(query.shape[:3])
         return result.masked_fill_(~mask[:, :1], 0.0), scores_at(query, key, None, None, positives)
 
 
@@ -130,10 +130,10 @@ def _row_reduction_backward(
     with torch.autocast(query.device.type, enabled=False):
         matrices = TypeMatrices(query, key, mask, positives, max_span_length)
         pieces = matrices.pieces
-        grads = pieces.firsts(grad.masked_fill(~mask[:, :1], 0.0).flatten(0, 1))[..., None]
+        grads = pieces.starts(grad.masked_fill(~mask[:, :1], 0.0).flatten(0, 1))[..., None]
         if result is not None:
             # No span takes part in a sum that is not one.
-            sums = pieces.firsts(result.masked_fill(result <= LOWEST, torch.inf).flatten(0, 1))[..., None]
+            sums = pieces.starts(result.masked_fill(result <= LOWEST, torch.inf).flatten(0, 1))[..., None]
         grad_query, grad_key = torch.empty_like(matrices.query), torch.zeros_like(matrices.key)
         for group, rows, columns, scores in matrices.blocks():
             if result is None:
@@ -143,7 +143,7 @@ def _row_reduction_backward(
             scores *= grads[group, rows]
             grad_query[group, rows] = torch.bmm(scores, matrices.key[group, columns])
             grad_key[group, columns].baddbmm_(scores.transpose(1, 2), matrices.query[group, rows])
-        joined = pieces.join_firsts(grad_query, 1).view(query.shape), pieces.sum_lasts(grad_key, 1).view(key.shape)
+        joined = pieces.join_starts(grad_query, 1).view(query.shape), pieces.sum_ends(grad_key, 1).view(key.shape)
         add_gradients_at(grad_positives, positives, query, key, joined)
         return joined
 

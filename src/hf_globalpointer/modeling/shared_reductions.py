@@ -59,12 +59,12 @@ class _Block:
 
     Args:
         group (`slice`): The samples, G of them.
-        rows (`slice`): The first tokens.
-        columns (`slice`): The last tokens that their spans may have.
+        rows (`slice`): The start tokens.
+        columns (`slice`): The end tokens that their spans may have.
         scores (`torch.FloatTensor` of shape `(G, rows, columns)`): s_ij, -inf for what is no span.
         top (`torch.FloatTensor` of shape `(G, 1, rows)`): The highest s_ij of each row.
         exponentials (`torch.FloatTensor` of shape `(G, rows, columns)`): e^(s_ij - top_i).
-        positives (`torch.LongTensor` of shape `(P, 4)`): The positives among them, (sample, type, first, last), each
+        positives (`torch.LongTensor` of shape `(P, 4)`): The positives among them, (sample, label, start, end), each
             counted from the slice's beginning.
     """
 
@@ -77,18 +77,18 @@ class _Block:
     positives: Tensor
 
     def of_rows(self, x: Tensor) -> Tensor:
-        """Of something `(G, ..., n)`, what belongs to the block's first tokens."""
+        """Of something `(G, ..., n)`, what belongs to the block's start tokens."""
         return x[self.group, ..., self.rows]
 
     def of_columns(self, x: Tensor) -> Tensor:
-        """Of something `(G, ..., n)`, what belongs to the block's last tokens."""
+        """Of something `(G, ..., n)`, what belongs to the block's end tokens."""
         return x[self.group, ..., self.columns]
 
     def rows_by_terms(self, underflows: Tensor) -> Tensor:
         """Which rows are summed term by term, given which sums of products `(G, E, rows)` underflow: flat indices."""
-        sample, types, first, _ = self.positives.unbind(-1)
-        _, num_types, size = underflows.shape
-        found = (sample * num_types + types) * size + first
+        sample, label, start_token, _ = self.positives.unbind(-1)
+        _, num_labels, size = underflows.shape
+        found = (sample * num_labels + label) * size + start_token
         if underflows.any():
             found = torch.cat([found, underflows.flatten().nonzero()[:, 0]])
         numbers: Tensor = torch.unique(found)
@@ -99,7 +99,7 @@ class _Block:
 
         Args:
             wanted (`torch.LongTensor` of shape `(N,)`): The rows, as of [`rows_by_terms`].
-            end (`torch.FloatTensor` of shape `(G, E, columns)`): What a type adds for its last token.
+            end (`torch.FloatTensor` of shape `(G, E, columns)`): What a type adds for its end token.
 
         Yields:
             Where some rows are: sample, type and place in the block, each `(C,)`; and their terms `(C, columns)`.
@@ -108,22 +108,22 @@ class _Block:
             return
         shape = (*end.shape[:2], self.scores.shape[1])
         # The number of each row among them: those of the positives have their own term to leave out.
-        sample, types, first, last = self.positives.unbind(-1)
-        number = torch.searchsorted(wanted, (sample * shape[1] + types) * shape[2] + first)
+        sample, label, start_token, end_token = self.positives.unbind(-1)
+        number = torch.searchsorted(wanted, (sample * shape[1] + label) * shape[2] + start_token)
         chunk = max(1, block_scores(end.device) // self.scores.shape[-1])
         for begin in range(0, len(wanted), chunk):
-            sample, types, place = torch.unravel_index(wanted[begin : begin + chunk], shape)
-            terms = self.scores[sample, place] + end[sample, types]
+            sample, label, place = torch.unravel_index(wanted[begin : begin + chunk], shape)
+            terms = self.scores[sample, place] + end[sample, label]
             here = (number >= begin) & (number < begin + chunk)
-            terms[number[here] - begin, last[here]] = -torch.inf
-            yield (sample, types, place), terms
+            terms[number[here] - begin, end_token[here]] = -torch.inf
+            yield (sample, label, place), terms
 
 
 def _blocks(
     query: Tensor, key: Tensor, mask: Tensor, positives: Tensor, pieces: Pieces, max_span_length: int | None
 ) -> Iterator[_Block]:
     """All spans, block by block; arguments as of [`shared_row_logsumexp`]."""
-    cut = pieces.firsts(query[:, 0], 1), pieces.lasts(key[:, 0], 1), pieces.lasts(mask[:, 1])
+    cut = pieces.starts(query[:, 0], 1), pieces.ends(key[:, 0], 1), pieces.ends(mask[:, 1])
     blocks = negative_blocks(*cut, listed_rows(positives), pieces, max_span_length)
     for group, rows, columns, scores, inside in blocks:
         top = scores.amax(-1, keepdim=True).clamp_(min=LOWEST)
@@ -145,8 +145,8 @@ def shared_row_logsumexp(
     Args:
         query (`torch.FloatTensor` of shape `(B, 1, n, d)`): Queries that all types share.
         key (`torch.FloatTensor` of shape `(B, 1, n, d)`): Keys that all types share.
-        start (`torch.FloatTensor` of shape `(B, E, n)`): What a type adds for its first token.
-        end (`torch.FloatTensor` of shape `(B, E, n)`): What a type adds for its last token.
+        start (`torch.FloatTensor` of shape `(B, E, n)`): What a type adds for its start token.
+        end (`torch.FloatTensor` of shape `(B, E, n)`): What a type adds for its end token.
         mask (`torch.BoolTensor` of shape `(B, 2, n)`): The tokens that may begin, and that may end a span.
         positives (`torch.LongTensor` of shape `(B, M, 3)`): The spans left out, distinct, padded with -100.
         max_span_length (`int`, *optional*): The most tokens of a span.
@@ -162,8 +162,8 @@ def shared_row_logsumexp(
         bounded = end.masked_fill(~may_end, -torch.inf)
         shift = bounded.amax(-1, keepdim=True).clamp_(min=LOWEST)
         weights = bounded.sub_(shift).exp_()
-        cut_start, cut_begin, cut_shift = pieces.firsts(start), pieces.firsts(may_begin), pieces.of_each(shift)
-        cut_end, cut_weights = pieces.lasts(end), pieces.lasts(weights)
+        cut_start, cut_begin, cut_shift = pieces.starts(start), pieces.starts(may_begin), pieces.of_each(shift)
+        cut_end, cut_weights = pieces.ends(end), pieces.ends(weights)
         cut_result = torch.empty_like(cut_start)
         for block in _blocks(query, key, mask, positives, pieces, max_span_length):
             block_start, begins, lse = map(block.of_rows, (cut_start, cut_begin, cut_result))
@@ -174,7 +174,7 @@ def shared_row_logsumexp(
             for at, terms in block.terms(wanted, block.of_columns(cut_end)):
                 # ... or, term by term, lse = start + log sum_j e^(s + end)
                 lse[at] = terms.logsumexp(-1).clamp_(min=LOWEST) + block_start[at]
-        result = pieces.join_firsts(cut_result).masked_fill_(~may_begin, LOWEST)
+        result = pieces.join_starts(cut_result).masked_fill_(~may_begin, LOWEST)
         return result.logsumexp(-1), scores_at(query, key, start, end, positives), result, shift, weights
 
 
@@ -206,10 +206,10 @@ def _shared_row_logsumexp_backward(
         may_begin = mask[:, :1]
         # d start = G e^(lse - total)
         grad_start = (result - total[..., None]).exp_().mul_(grad[..., None]).masked_fill_(~may_begin, 0.0)
-        cut_query, cut_key = pieces.firsts(query[:, 0], 1), pieces.lasts(key[:, 0], 1)
-        cut_end, cut_weights = pieces.lasts(end), pieces.lasts(weights)
-        cut_begin, cut_shift = pieces.firsts(may_begin), pieces.of_each(shift)
-        cut_inner, cut_grad_start = pieces.firsts(start - result), pieces.firsts(grad_start)
+        cut_query, cut_key = pieces.starts(query[:, 0], 1), pieces.ends(key[:, 0], 1)
+        cut_end, cut_weights = pieces.ends(end), pieces.ends(weights)
+        cut_begin, cut_shift = pieces.starts(may_begin), pieces.of_each(shift)
+        cut_inner, cut_grad_start = pieces.starts(start - result), pieces.starts(grad_start)
         grad_query, grad_key, grad_end = (torch.zeros_like(x) for x in (cut_query, cut_key, cut_end))
         for block in _blocks(query, key, mask, positives, pieces, max_span_length):
             begins, inner, block_grad_start = map(block.of_rows, (cut_begin, cut_inner, cut_grad_start))
@@ -225,19 +225,19 @@ def _shared_row_logsumexp_backward(
             block_grad_end.addcmul_(torch.bmm(ratios, block.exponentials), block_weights)
             # d s = e^(s - top) sum_a r e^(end - shift)
             grad_scores = torch.bmm(ratios.transpose(1, 2), block_weights).mul_(block.exponentials)
-            for (sample, types, place), terms in block.terms(wanted, block.of_columns(cut_end)):
+            for (sample, label, place), terms in block.terms(wanted, block.of_columns(cut_end)):
                 # d start w = d start e^(s + start + end - lse), in both d end and d s
-                at = sample, types, place
+                at = sample, label, place
                 share = terms.add_(inner[at][:, None]).exp_().mul_(block_grad_start[at][:, None])
-                block_grad_end.index_put_((sample, types), share, accumulate=True)
+                block_grad_end.index_put_((sample, label), share, accumulate=True)
                 grad_scores.index_put_((sample, place), share, accumulate=True)
             grad_query[group, rows] = torch.bmm(grad_scores, cut_key[group, columns])
             grad_key[group, columns].baddbmm_(grad_scores.transpose(1, 2), cut_query[group, rows])
         grads = (
-            pieces.join_firsts(grad_query, 1)[:, None],
-            pieces.sum_lasts(grad_key, 1)[:, None],
+            pieces.join_starts(grad_query, 1)[:, None],
+            pieces.sum_ends(grad_key, 1)[:, None],
             grad_start,
-            pieces.sum_lasts(grad_end),
+            pieces.sum_ends(grad_end),
         )
         add_gradients_at(grad_positives, positives, query, key, grads)
         return grads

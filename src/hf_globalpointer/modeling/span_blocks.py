@@ -1,4 +1,4 @@
-"""Scores of spans, in blocks of first tokens: never those of all spans of all types at once.
+"""Scores of spans, in blocks of start tokens: never those of all spans of all types at once.
 
 A block leaves out what is no span: what lies below the diagonal, and what is longer than the longest span. So the work
 grows with the number of spans, not with the square of the number of tokens. Where spans are short, a block would be
@@ -16,12 +16,12 @@ from torch import Tensor
 NAMESPACE = __name__.rpartition(".")[0].replace(".", "_")
 # Fills up rows of spans.
 PADDING = -100
-# First tokens in a block, and scores in it: on a CPU, what stays in its cache while it is worked on (32 and 128 rows,
+# Start tokens in a block, and scores in it: on a CPU, what stays in its cache while it is worked on (32 and 128 rows,
 # and 2^17 to 2^22 scores, were no faster in benchmarks/head.py); on an accelerator, what should keep it busy.
 BLOCK_ROWS = 64
 _BLOCK_SCORES = {"cpu": 2**19}
 _BLOCK_SCORES_ELSEWHERE = 2**25
-# First tokens in a piece, at least, and the longest spans for which texts are cut into pieces.
+# Start tokens in a piece, at least, and the longest spans for which texts are cut into pieces.
 PIECE_ROWS = 32
 _LONGEST_IN_PIECES = 128
 # In place of -inf where one would be subtracted from another: far below any score.
@@ -43,8 +43,8 @@ class Pieces:
     Args:
         n (`int`): The tokens of a text.
         count (`int`): The pieces of a text.
-        rows (`int`): The first tokens of a piece.
-        columns (`int`): The last tokens that its spans may have.
+        rows (`int`): The start tokens of a piece.
+        columns (`int`): The end tokens that its spans may have.
     """
 
     n: int
@@ -62,32 +62,32 @@ class Pieces:
                 return cls(n, -(-n // rows), rows, rows + max_span_length - 1)
         return cls(n, 1, n, n)
 
-    def firsts(self, x: Tensor, dim: int = -1) -> Tensor:
-        """What belongs to the first tokens of each piece; zero where the text has ended."""
+    def starts(self, x: Tensor, dim: int = -1) -> Tensor:
+        """What belongs to the start tokens of each piece; zero where the text has ended."""
         if self.count == 1:
             return x
         dim = dim % x.dim()
         cut = torch.unflatten(_pad_end(x, dim, self.count * self.rows), dim, (self.count, self.rows))
         return cut.movedim(dim, 1).flatten(0, 1)
 
-    def lasts(self, x: Tensor, dim: int = -1) -> Tensor:
-        """What belongs to the last tokens of each piece; zero where the text has ended."""
+    def ends(self, x: Tensor, dim: int = -1) -> Tensor:
+        """What belongs to the end tokens of each piece; zero where the text has ended."""
         if self.count == 1:
             return x
         dim = dim % x.dim()
         cut = _pad_end(x, dim, (self.count - 1) * self.rows + self.columns).unfold(dim, self.columns, self.rows)
         return cut.movedim(dim, 1).movedim(-1, dim + 1).flatten(0, 1)
 
-    def join_firsts(self, x: Tensor, dim: int = -1) -> Tensor:
-        """Back from [`firsts`]."""
+    def join_starts(self, x: Tensor, dim: int = -1) -> Tensor:
+        """Back from [`starts`]."""
         if self.count == 1:
             return x
         dim = dim % x.dim()
         by_text = torch.unflatten(x, 0, (-1, self.count)).movedim(1, dim)
         return by_text.flatten(dim, dim + 1).narrow(dim, 0, self.n).contiguous()
 
-    def sum_lasts(self, x: Tensor, dim: int = -1) -> Tensor:
-        """Back from [`lasts`]; what several pieces say of a token adds up."""
+    def sum_ends(self, x: Tensor, dim: int = -1) -> Tensor:
+        """Back from [`ends`]; what several pieces say of a token adds up."""
         if self.count == 1:
             return x
         dim = dim % x.dim()
@@ -103,7 +103,7 @@ class Pieces:
         return x if self.count == 1 else x.repeat_interleave(self.count, 0)
 
     def texts(self, piece: Tensor) -> tuple[Tensor, Tensor]:
-        """For numbers of pieces: their texts, and the first token of each piece there."""
+        """For numbers of pieces: their texts, and the start token of each piece there."""
         return piece // self.count, piece % self.count * self.rows
 
 
@@ -127,7 +127,7 @@ def index_in_group(group: Tensor, num_groups: int) -> Tensor:
 def upper_blocks(
     query: Tensor, key: Tensor, mask: Tensor, max_span_length: int | None
 ) -> Iterator[tuple[slice, slice, Tensor]]:
-    """The scores query_i . key_j of the spans i <= j < i + max_span_length, block by block of first tokens.
+    """The scores query_i . key_j of the spans i <= j < i + max_span_length, block by block of start tokens.
 
     Args:
         query (`torch.FloatTensor` of shape `(G, n, d)`): Queries of G score matrices.
@@ -136,7 +136,7 @@ def upper_blocks(
         max_span_length (`int`, *optional*): The most tokens of a span.
 
     Yields:
-        The first tokens of the block, the last tokens that its spans may have, and the scores `(G, rows, columns)`;
+        The start tokens of the block, the end tokens that its spans may have, and the scores `(G, rows, columns)`;
         -inf for what is no span. The scores may be overwritten.
     """
     n, m = query.shape[1], key.shape[1]
@@ -144,18 +144,18 @@ def upper_blocks(
     longest = m if max_span_length is None else min(m, max_span_length)
     bias = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(~mask, -torch.inf)[:, None]
     square = torch.ones((rows, rows), dtype=torch.bool, device=query.device)
-    # Below its diagonal the last token comes before the first one; on it and above, of what begins `longest` columns
-    # later, the span is too long.
+    # Below its diagonal a span would end before it starts; on it and above, of what lies `longest` columns further, it
+    # is too long.
     below, beyond = square.tril(-1), square.triu()
     for begin in range(0, n, rows):
-        first = slice(begin, min(begin + rows, n))
-        last = slice(begin, min(first.stop + longest - 1, m))
-        scores = torch.baddbmm(bias[..., last], query[:, first], key[:, last].transpose(1, 2))
+        starts = slice(begin, min(begin + rows, n))
+        ends = slice(begin, min(starts.stop + longest - 1, m))
+        scores = torch.baddbmm(bias[..., ends], query[:, starts], key[:, ends].transpose(1, 2))
         size, width = scores.shape[1:]
         scores[..., :size].masked_fill_(below[:size, :size], -torch.inf)
         if width > longest:
             scores[..., longest:].masked_fill_(beyond[:size, : width - longest], -torch.inf)
-        yield first, last, scores
+        yield starts, ends, scores
 
 
 def negative_blocks(
@@ -167,13 +167,13 @@ def negative_blocks(
         query (`torch.FloatTensor` of shape `(G, n, d)`): Queries of the pieces of the texts' score matrices.
         key (`torch.FloatTensor` of shape `(G, m, d)`): Keys.
         may_end (`torch.BoolTensor` of shape `(G, m)`): The tokens that may end a span.
-        positives (`torch.LongTensor` of shape `(P, 4)`): Rows (matrix, type, first, last) of the texts, before they
+        positives (`torch.LongTensor` of shape `(P, 4)`): Rows (matrix, label, start, end) of the texts, before they
             were cut.
         pieces (`Pieces`): How they were cut.
         max_span_length (`int`, *optional*): The most tokens of a span.
 
     Yields:
-        A slice of the matrices, first tokens, last tokens, scores; and those of the positives that lie there, counted
+        A slice of the matrices, start tokens, end tokens, scores; and those of the positives that lie there, counted
         from the slices' beginnings.
     """
     matrices, n, _ = query.shape
@@ -181,11 +181,12 @@ def negative_blocks(
     width = key.shape[1] if max_span_length is None else min(key.shape[1], rows + max_span_length - 1)
     step = max(1, block_scores(query.device) // (rows * width))
     blocks = -(-n // rows)
-    matrix, types, first, last = positives.unbind(-1)
-    piece = first // pieces.rows if pieces.count > 1 else torch.zeros_like(first)
-    matrix, first, last = matrix * pieces.count + piece, first - piece * pieces.rows, last - piece * pieces.rows
-    tile, order = (matrix // step * blocks + first // rows).sort()
-    local = torch.stack([matrix % step, types, first % rows, last - first // rows * rows], dim=-1)[order]
+    text, label, start_token, end_token = positives.unbind(-1)
+    piece = start_token // pieces.rows if pieces.count > 1 else torch.zeros_like(start_token)
+    matrix = text * pieces.count + piece
+    row, column = start_token - piece * pieces.rows, end_token - piece * pieces.rows
+    tile, order = (matrix // step * blocks + row // rows).sort()
+    local = torch.stack([matrix % step, label, row % rows, column - row // rows * rows], dim=-1)[order]
     counts = torch.bincount(tile, minlength=-(-matrices // step) * blocks)
     tiles = iter(torch.split(local, counts.tolist()))
     for begin in range(0, matrices, step):
@@ -195,32 +196,32 @@ def negative_blocks(
 
 
 def listed_rows(positives: Tensor) -> Tensor:
-    """Rows (sample, type, first, last) `(P, 4)` of listed spans `(B, M, 3)`, without their padding."""
+    """Rows (sample, label, start, end) `(P, 4)` of listed spans `(B, M, 3)`, without their padding."""
     sample, place = (positives[..., 0] >= 0).nonzero().unbind(-1)
     return torch.cat([sample[:, None], positives[sample, place]], dim=1)
 
 
 def scores_at(query: Tensor, key: Tensor, start: Tensor | None, end: Tensor | None, spans: Tensor) -> Tensor:
     """Scores `(B, M)` of listed spans, -inf for padding; see `SpanScores.at`."""
-    types, first, last = spans.clamp(min=0).unbind(-1)
-    sample, head = _sample_and_head(query, types)
-    scores = (query[sample, head, first] * key[sample, head, last]).sum(-1)
+    label, start_token, end_token = spans.clamp(min=0).unbind(-1)
+    sample, head = _sample_and_head(query, label)
+    scores = (query[sample, head, start_token] * key[sample, head, end_token]).sum(-1)
     if start is not None and end is not None:
-        scores = scores + start[sample, types, first] + end[sample, types, last]
+        scores = scores + start[sample, label, start_token] + end[sample, label, end_token]
     return scores.masked_fill(spans[..., 0] < 0, -torch.inf)
 
 
 def add_gradients_at(grad: Tensor, spans: Tensor, query: Tensor, key: Tensor, into: tuple[Tensor, ...]) -> None:
     """Add the gradients of `scores_at`, which are few, to those of query and key and, if given, start and end."""
-    types, first, last = spans.clamp(min=0).unbind(-1)
-    sample, head = _sample_and_head(query, types)
+    label, start_token, end_token = spans.clamp(min=0).unbind(-1)
+    sample, head = _sample_and_head(query, label)
     grad = grad.masked_fill(spans[..., 0] < 0, 0.0)
-    into[0].index_put_((sample, head, first), grad[..., None] * key[sample, head, last], accumulate=True)
-    into[1].index_put_((sample, head, last), grad[..., None] * query[sample, head, first], accumulate=True)
-    for bound, place in zip(into[2:], (first, last), strict=False):
-        bound.index_put_((sample, types, place), grad, accumulate=True)
+    into[0].index_put_((sample, head, start_token), grad[..., None] * key[sample, head, end_token], accumulate=True)
+    into[1].index_put_((sample, head, end_token), grad[..., None] * query[sample, head, start_token], accumulate=True)
+    for bound, place in zip(into[2:], (start_token, end_token), strict=False):
+        bound.index_put_((sample, label, place), grad, accumulate=True)
 
 
-def _sample_and_head(query: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:
-    sample = torch.arange(len(types), device=types.device)[:, None].expand_as(types)
-    return sample, types if query.shape[1] > 1 else torch.zeros_like(types)
+def _sample_and_head(query: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    sample = torch.arange(len(label), device=label.device)[:, None].expand_as(label)
+    return sample, label if query.shape[1] > 1 else torch.zeros_like(label)

@@ -52,7 +52,7 @@ class SpanHead(nn.Module):
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__()
-        self.num_types: int = config.num_labels
+        self.num_labels: int = config.num_labels
         self.head_size: int = config.head_size
         self.rope_theta: float | None = config.rope_theta if config.use_rope else None
         self.dropout = nn.Dropout(config.head_dropout)
@@ -66,7 +66,7 @@ class SpanHead(nn.Module):
         """
         old = self.get_submodule(self.label_layer)
         assert isinstance(old, nn.Linear)
-        rows = old.out_features // self.num_types
+        rows = old.out_features // self.num_labels
         new = Float32Linear(old.in_features, rows * len(sources), device=old.weight.device, dtype=old.weight.dtype)
         initialize(new)
         taken_over = [(index, source) for index, source in enumerate(sources) if source is not None]
@@ -75,7 +75,7 @@ class SpanHead(nn.Module):
                 for index, source in taken_over:
                     into[index * rows : (index + 1) * rows] = out_of[source * rows : (source + 1) * rows]
         setattr(self, self.label_layer, new)
-        self.num_types = len(sources)
+        self.num_labels = len(sources)
 
     def _scores(
         self,
@@ -119,7 +119,7 @@ class GlobalPointerHead(SpanHead):
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__(config)
-        self.dense = Float32Linear(config.hidden_size, self.num_types * 2 * self.head_size)
+        self.dense = Float32Linear(config.hidden_size, self.num_labels * 2 * self.head_size)
 
     def forward(
         self,
@@ -134,7 +134,7 @@ class GlobalPointerHead(SpanHead):
 
     def _query_and_key(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
         """Both `(B, E, n, d)`, in the order in which spans are scored, so that no product has to copy them."""
-        states = self.dense(self.dropout(hidden_states)).unflatten(-1, (self.num_types, 2, self.head_size))
+        states = self.dense(self.dropout(hidden_states)).unflatten(-1, (self.num_labels, 2, self.head_size))
         query, key = states.permute(3, 0, 2, 1, 4).contiguous().unbind(0)
         return query, key
 
@@ -149,7 +149,7 @@ class EfficientGlobalPointerHead(SpanHead):
         self.from_hidden: bool = config.span_representation == "hidden"
         self.dense_1 = Float32Linear(config.hidden_size, 2 * self.head_size)
         size = config.hidden_size if self.from_hidden else 2 * self.head_size
-        self.dense_2 = Float32Linear(size, 2 * self.num_types)
+        self.dense_2 = Float32Linear(size, 2 * self.num_labels)
 
     def forward(
         self,

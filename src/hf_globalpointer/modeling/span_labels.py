@@ -6,13 +6,13 @@ from torch import Tensor
 from .span_blocks import PADDING, index_in_group
 
 
-def spans_from_labels(labels: Tensor, num_types: int, mask: Tensor, max_span_length: int | None = None) -> Tensor:
+def spans_from_labels(labels: Tensor, num_labels: int, mask: Tensor, max_span_length: int | None = None) -> Tensor:
     """Turn the `labels` of a batch into distinct, checked span rows.
 
     Args:
         labels (`torch.LongTensor` of shape `(B, M, 3)`, or 0/1 tensor of shape `(B, E, n, n)`):
-            Rows (type, first token, last token inclusive) padded with -100, in any order, or dense labels.
-        num_types (`int`): E.
+            Rows (label, start token, end token inclusive) padded with -100, in any order, or dense labels.
+        num_labels (`int`): E.
         mask (`torch.BoolTensor` of shape `(B, 2, n)`): The tokens that may begin, and those that may end a span.
         max_span_length (`int`, *optional*): The most tokens of a span.
 
@@ -25,21 +25,21 @@ def spans_from_labels(labels: Tensor, num_types: int, mask: Tensor, max_span_len
     """
     num_samples, _, n = mask.shape
     if labels.dim() == 4:
-        spans = _rows_from_dense(labels, (num_samples, num_types, n, n))
+        spans = _rows_from_dense(labels, (num_samples, num_labels, n, n))
     elif labels.dim() == 3 and labels.shape[0] == num_samples and labels.shape[2] == 3:
         spans = labels
     else:
         raise ValueError(
-            f"`labels` must have shape ({num_samples}, M, 3), rows (type, first token, last token) padded with "
-            f"{PADDING}, or dense ({num_samples}, {num_types}, {n}, {n}); got {tuple(labels.shape)}."
+            f"`labels` must have shape ({num_samples}, M, 3), rows (label, start token, end token) padded with "
+            f"{PADDING}, or dense ({num_samples}, {num_labels}, {n}, {n}); got {tuple(labels.shape)}."
         )
     if spans.is_floating_point():
         raise ValueError(f"`labels` must hold integers, got {spans.dtype}.")
     spans = spans.long()
     # A compiled graph cannot raise on the values of a tensor; eager training and evaluation always check.
     if not torch.compiler.is_compiling():
-        _check(spans, num_types, mask, max_span_length)
-    return _distinct(spans, num_types, n)
+        _check(spans, num_labels, mask, max_span_length)
+    return _distinct(spans, num_labels, n)
 
 
 def _rows_from_dense(labels: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -49,7 +49,7 @@ def _rows_from_dense(labels: Tensor, shape: tuple[int, ...]) -> Tensor:
     if not torch.compiler.is_compiling():
         for b, a, i, j in ((labels != 0) & (labels != 1)).nonzero().tolist():
             raise ValueError(
-                f"Dense `labels[{b}, {a}, {i}, {j}]` (batch, type, first token, last token) must be 0 or 1, got "
+                f"Dense `labels[{b}, {a}, {i}, {j}]` (batch, type, start token, end token) must be 0 or 1, got "
                 f"{labels[b, a, i, j].item()}."
             )
     sample, *row = labels.nonzero().unbind(-1)
@@ -60,21 +60,24 @@ def _rows_from_dense(labels: Tensor, shape: tuple[int, ...]) -> Tensor:
     return spans
 
 
-def _check(spans: Tensor, num_types: int, mask: Tensor, max_span_length: int | None) -> None:
+def _check(spans: Tensor, num_labels: int, mask: Tensor, max_span_length: int | None) -> None:
     """Raise a `ValueError` that names the first row that is no span of this batch."""
     n = mask.shape[-1]
     padding = (spans == PADDING).all(-1)
-    types, first, last = spans.unbind(-1)
+    label, start_token, end_token = spans.unbind(-1)
     sample = torch.arange(len(spans), device=spans.device)[:, None]
     faults = {
-        f"its type is not in 0..{num_types - 1}": (types < 0) | (types >= num_types),
-        f"its tokens are not in 0..{n - 1}": (first < 0) | (first >= n) | (last < 0) | (last >= n),
-        "its last token comes before its first": last < first,
+        f"its type is not in 0..{num_labels - 1}": (label < 0) | (label >= num_labels),
+        f"its tokens are not in 0..{n - 1}": (start_token < 0)
+        | (start_token >= n)
+        | (end_token < 0)
+        | (end_token >= n),
+        "its end token comes before its start token": end_token < start_token,
         f"it has more tokens than `config.max_span_length`, {max_span_length}; raise that, or leave it out by "
-        "`encode_examples(..., max_span_length=...)`": last - first
+        "`encode_examples(..., max_span_length=...)`": end_token - start_token
         >= (n if max_span_length is None else max_span_length),
         "no span is scored that begins or ends there: the token is padding, special, or otherwise masked": ~(
-            mask[sample, 0, first.clamp(0, n - 1)] & mask[sample, 1, last.clamp(0, n - 1)]
+            mask[sample, 0, start_token.clamp(0, n - 1)] & mask[sample, 1, end_token.clamp(0, n - 1)]
         ),
     }
     if not (torch.stack(list(faults.values())).any(0) & ~padding).any():
@@ -82,14 +85,14 @@ def _check(spans: Tensor, num_types: int, mask: Tensor, max_span_length: int | N
     for fault, where in faults.items():
         for b, m in (where & ~padding).nonzero().tolist():
             raise ValueError(
-                f"`labels[{b}, {m}]` = {spans[b, m].tolist()} (type, first token, last token) is not a span: {fault}."
+                f"`labels[{b}, {m}]` = {spans[b, m].tolist()} (label, start token, end token) is not a span: {fault}."
             )
 
 
-def _distinct(spans: Tensor, num_types: int, n: int) -> Tensor:
-    """Sort rows by (type, first, last) and turn repeated ones into padding, so that each gold span counts once."""
-    types, first, last = spans.unbind(-1)
-    code = ((types * n + first) * n + last).masked_fill(types < 0, num_types * n * n)
+def _distinct(spans: Tensor, num_labels: int, n: int) -> Tensor:
+    """Sort rows by (label, start, end) and turn repeated ones into padding, so that each gold span counts once."""
+    label, start_token, end_token = spans.unbind(-1)
+    code = ((label * n + start_token) * n + end_token).masked_fill(label < 0, num_labels * n * n)
     code, order = code.sort(dim=1)
     spans = spans.gather(1, order[..., None].expand_as(spans))
     repeated = torch.zeros_like(code, dtype=torch.bool)

@@ -1,7 +1,7 @@
 """Scores of all spans of all entity types, kept as factors.
 
 Notation for shapes, here and in the heads and losses: B samples, E entity types, n tokens, d head size, M listed
-spans, K kept spans. A span is a row (type, first token, last token), both tokens included, or -100 for padding.
+spans, K kept spans. A span is a row (label, start token, end token), both tokens included, or -100 for padding.
 """
 
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from .span_search import selected_rows, spans_above
 
 
 class ScoredSpans(NamedTuple):
-    """Spans with their scores, ordered by first token, then the longer first, then type.
+    """Spans with their scores, ordered by start token, then the longer first, then type.
 
     Attributes:
-        spans (`torch.LongTensor` of shape `(B, K, 3)`): Rows (type, first, last), padded with -100.
+        spans (`torch.LongTensor` of shape `(B, K, 3)`): Rows (label, start, end), padded with -100.
         scores (`torch.FloatTensor` of shape `(B, K)`): The score of each row, -inf where it is padding.
         num_cut (`torch.LongTensor` of shape `()`): How many spans over the threshold were left out by `max_spans`.
     """
@@ -56,8 +56,8 @@ class SpanScores:
     Args:
         query (`torch.FloatTensor` of shape `(B, E or 1, n, d)`): Rotated queries, already divided by sqrt(d).
         key (`torch.FloatTensor` of shape `(B, E or 1, n, d)`): Rotated keys.
-        start (`torch.FloatTensor` of shape `(B, E, n)`, *optional*): What a type adds for its first token.
-        end (`torch.FloatTensor` of shape `(B, E, n)`, *optional*): What a type adds for its last token.
+        start (`torch.FloatTensor` of shape `(B, E, n)`, *optional*): What a type adds for its start token.
+        end (`torch.FloatTensor` of shape `(B, E, n)`, *optional*): What a type adds for its end token.
         mask (`torch.BoolTensor` of shape `(B, 2, n)`): The tokens that may begin, and those that may end a span.
         max_span_length (`int`, *optional*): The most tokens of a span.
     """
@@ -70,7 +70,7 @@ class SpanScores:
     max_span_length: int | None = None
 
     @property
-    def num_types(self) -> int:
+    def num_labels(self) -> int:
         """E, the number of entity types."""
         return self.query.shape[1] if self.start is None else self.start.shape[1]
 
@@ -100,7 +100,7 @@ class SpanScores:
         """Scores of listed spans.
 
         Args:
-            spans (`torch.LongTensor` of shape `(B, M, 3)`): Rows (type, first, last), padded with -100.
+            spans (`torch.LongTensor` of shape `(B, M, 3)`): Rows (label, start, end), padded with -100.
 
         Returns:
             Float `(B, M)`: the score of each row, -inf for padding and for what is longer than `max_span_length`.
@@ -137,9 +137,9 @@ class SpanScores:
             Float `(B, E)`; and, from the same pass, s - threshold of the positives, float `(B, M)`, -inf for padding.
         """
         # No product of factors, so the scores of each type are needed: start and end become two more dimensions.
-        zeros = self.query.new_zeros(len(self.mask), self.num_types, self.mask.shape[-1])
+        zeros = self.query.new_zeros(len(self.mask), self.num_labels, self.mask.shape[-1])
         start, end = (zeros if part is None else part for part in (self.start, self.end))
-        query, key = (part.expand(-1, self.num_types, -1, -1) for part in (self.query, self.key))
+        query, key = (part.expand(-1, self.num_labels, -1, -1) for part in (self.query, self.key))
         query = torch.cat([query, torch.stack([start - threshold, zeros + 1], dim=-1)], dim=-1)
         key = torch.cat([key, torch.stack([zeros + 1, end], dim=-1)], dim=-1)
         rows, listed = row_softplus(query, key, self.mask, positives, self.max_span_length)
@@ -153,6 +153,6 @@ class SpanScores:
             max_spans (`int`, *optional*): Keep no more than this many spans of a sample: those that score highest; of
                 two that score the same, the one that comes first in the order.
         """
-        limits = torch.as_tensor(threshold, dtype=self.query.dtype, device=self.query.device).expand(self.num_types)
+        limits = torch.as_tensor(threshold, dtype=self.query.dtype, device=self.query.device).expand(self.num_labels)
         parts = self.query, self.key, self.start, self.end, self.mask
         return ScoredSpans(*spans_above(*parts, limits.contiguous(), max_spans, self.max_span_length))

@@ -31,8 +31,8 @@ def spans_above(
     Args:
         query (`torch.FloatTensor` of shape `(B, E or 1, n, d)`): As in `SpanScores`, like the next four.
         key (`torch.FloatTensor` of shape `(B, E or 1, n, d)`): Keys.
-        start (`torch.FloatTensor` of shape `(B, E, n)`, *optional*): What a type adds for its first token.
-        end (`torch.FloatTensor` of shape `(B, E, n)`, *optional*): What a type adds for its last token.
+        start (`torch.FloatTensor` of shape `(B, E, n)`, *optional*): What a type adds for its start token.
+        end (`torch.FloatTensor` of shape `(B, E, n)`, *optional*): What a type adds for its end token.
         mask (`torch.BoolTensor` of shape `(B, 2, n)`): The tokens that may begin, and that may end a span.
         limits (`torch.FloatTensor` of shape `(E,)`): The limit of each type.
         max_spans (`int`, *optional*):
@@ -41,13 +41,13 @@ def spans_above(
         max_span_length (`int`, *optional*): The most tokens of a span.
 
     Returns:
-        Spans `(B, K, 3)` ordered by first token, then the longer first, then type, padded with -100; their scores
+        Spans `(B, K, 3)` ordered by start token, then the longer first, then type, padded with -100; their scores
         `(B, K)`, padded with -inf; and the number of spans left out, an integer tensor.
 
     Raises:
         FloatingPointError: If scores are no finite numbers, so that there is nothing to find.
     """
-    samples, n, num_types = len(mask), mask.shape[-1], len(limits)
+    samples, n, num_labels = len(mask), mask.shape[-1], len(limits)
     _check_finite(query, key, start, end, mask)
     with torch.autocast(query.device.type, enabled=False):
         if start is not None and end is not None:
@@ -56,14 +56,14 @@ def spans_above(
             hits = _type_hits(query, key, mask, limits, max_span_length)
         codes, scores = mask.new_empty(0, dtype=torch.long), query.new_empty(0)
         found = 0
-        for sample, types, first, last, values in hits:
+        for sample, label, start_token, end_token, values in hits:
             # The number of a span says its place in the order.
-            code = ((sample * n + first) * n + (n - 1 - last)) * num_types + types
+            code = ((sample * n + start_token) * n + (n - 1 - end_token)) * num_labels + label
             codes, scores = torch.cat([codes, code]), torch.cat([scores, values])
             found += len(code)
             if max_spans is not None and len(codes) > 4 * samples * max_spans:
-                codes, scores = _best(codes, scores, samples, n * n * num_types, max_spans)
-    codes, scores = _best(codes, scores, samples, n * n * num_types, max_spans)
+                codes, scores = _best(codes, scores, samples, n * n * num_labels, max_spans)
+    codes, scores = _best(codes, scores, samples, n * n * num_labels, max_spans)
     if found > len(codes):
         logger.warning_once(
             f"More than {max_spans} spans of one input score over the threshold, and the lowest are left out. Either "
@@ -71,8 +71,8 @@ def spans_above(
             "(`max_length`), set the rules of the data (`find_span_rules`), or train with joined texts "
             "(`ExampleDataset`). If all spans are wanted, raise `config.max_spans`."
         )
-    rows = torch.stack([codes % num_types, codes // num_types // n % n, n - 1 - codes // num_types % n], dim=-1)
-    padded = _pad(codes // (n * n * num_types), rows, scores, samples)
+    rows = torch.stack([codes % num_labels, codes // num_labels // n % n, n - 1 - codes // num_labels % n], dim=-1)
+    padded = _pad(codes // (n * n * num_labels), rows, scores, samples)
     return *padded, torch.tensor(found - len(codes), device=mask.device)
 
 
@@ -112,7 +112,7 @@ def selected_rows(spans: Tensor, scores: Tensor, overlap: str) -> tuple[Tensor, 
     """Choose among the spans of each sample, as [`select_spans`] does; a custom operator, like `spans_above`.
 
     Args:
-        spans (`torch.LongTensor` of shape `(B, K, 3)`): Rows (type, first, last), padded with -100.
+        spans (`torch.LongTensor` of shape `(B, K, 3)`): Rows (label, start, end), padded with -100.
         scores (`torch.FloatTensor` of shape `(B, K)`): Their scores.
         overlap (`str`): `"all"`, `"nested"` or `"flat"`.
 
@@ -123,8 +123,8 @@ def selected_rows(spans: Tensor, scores: Tensor, overlap: str) -> tuple[Tensor, 
     for sample, (rows, values) in enumerate(zip(spans.tolist(), scores.tolist(), strict=True)):
         # The place in the row stands for the type, whose number no rule looks at.
         chars = [
-            CharSpan(first, last + 1, f"{place:09}", score)
-            for place, ((label, first, last), score) in enumerate(zip(rows, values, strict=True))
+            CharSpan(start_token, end_token + 1, f"{place:09}", score)
+            for place, ((label, start_token, end_token), score) in enumerate(zip(rows, values, strict=True))
             if label >= 0
         ]
         kept[sample, [int(span.label) for span in select_spans(chars, cast(Overlap, overlap))]] = True
@@ -159,36 +159,36 @@ def _shared_hits(
     by_token = start.transpose(1, 2).contiguous(), end.transpose(1, 2).contiguous()
     step = max(1, block_scores(query.device) // len(limits))
     pieces = Pieces.of(mask.shape[-1], max_span_length)
-    best_start, best_end = pieces.firsts(best_start)[..., None], pieces.lasts(best_end)[:, None]
-    cut = pieces.firsts(query, 1), pieces.lasts(key, 1), pieces.lasts(may_end)
+    best_start, best_end = pieces.starts(best_start)[..., None], pieces.ends(best_end)[:, None]
+    cut = pieces.starts(query, 1), pieces.ends(key, 1), pieces.ends(may_end)
     nothing = mask.new_empty((0, 4), dtype=torch.long)
     for group, rows, columns, scores, _ in negative_blocks(*cut, nothing, pieces, max_span_length):
         bound = scores + best_start[group, rows]
         bound += best_end[group, :, columns]
-        piece, first, last = (bound > least).nonzero().unbind(-1)
-        pairs = scores[piece, first, last]
+        piece, start_token, end_token = (bound > least).nonzero().unbind(-1)
+        pairs = scores[piece, start_token, end_token]
         sample, offset = pieces.texts(piece + group.start)
-        first, last = first + rows.start + offset, last + columns.start + offset
+        start_token, end_token = start_token + rows.start + offset, end_token + columns.start + offset
         for begin in range(0, len(pairs), step):
-            s, i, j = (x[begin : begin + step] for x in (sample, first, last))
+            s, i, j = (x[begin : begin + step] for x in (sample, start_token, end_token))
             values = pairs[begin : begin + step, None] + by_token[0][s, i] + by_token[1][s, j]
-            hit, types = (values > limits).nonzero().unbind(-1)
-            yield s[hit], types, i[hit], j[hit], values[hit, types]
+            hit, label = (values > limits).nonzero().unbind(-1)
+            yield s[hit], label, i[hit], j[hit], values[hit, label]
 
 
 def _type_hits(query: Tensor, key: Tensor, mask: Tensor, limits: Tensor, max_span_length: int | None) -> Hits:
-    """Yield samples, types, first tokens, last tokens and scores of spans over the limits, block by block."""
+    """Yield samples, types, start tokens, end tokens and scores of spans over the limits, block by block."""
     nothing = mask.new_empty((len(mask), 0, 3), dtype=torch.long)
     matrices = TypeMatrices(query, key, mask, nothing, max_span_length)
     pieces = matrices.pieces
     limit = pieces.of_each(limits.repeat(len(mask)))[:, None, None]
     for group, rows, columns, scores in matrices.blocks():
         over = (scores > limit[group]).logical_and_(matrices.may_begin[group, rows, None])
-        piece, first, last = over.nonzero().unbind(-1)
-        values = scores[piece, first, last]
+        piece, start_token, end_token = over.nonzero().unbind(-1)
+        values = scores[piece, start_token, end_token]
         matrix, offset = pieces.texts(piece + group.start)
-        first, last = first + rows.start + offset, last + columns.start + offset
-        yield matrix // len(limits), matrix % len(limits), first, last, values
+        start_token, end_token = start_token + rows.start + offset, end_token + columns.start + offset
+        yield matrix // len(limits), matrix % len(limits), start_token, end_token, values
 
 
 def _best(
