@@ -117,7 +117,8 @@ class SpanScores:
             positives (`torch.LongTensor` of shape `(B, M, 3)`): The spans left out, padded with -100.
 
         Returns:
-            Float `(B, E)`, very low where there is no negative span; and, from the same pass, the scores of the positives as of [`at`], float `(B, M)`.
+            Float `(B, E)`, very low where there is no negative span; and, from the same pass, the scores of the
+            positives as of [`at`], float `(B, M)`.
         """
         spans = self.mask, positives, self.max_span_length
         if self.start is not None and self.end is not None:
