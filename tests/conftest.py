@@ -17,13 +17,25 @@ import pytest
 import torch
 from hypothesis import settings, strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainingArguments,
+)
 
 from hf_globalpointer import (
     BertEfficientGlobalPointerConfig,
     BertForEfficientGlobalPointer,
     BertForGlobalPointer,
     BertGlobalPointerConfig,
+    ComputeSpanMetrics,
+    DataCollatorForGlobalPointer,
+    Example,
+    encode_examples,
 )
 from hf_globalpointer.cli import main
 from hf_globalpointer.modeling import token_windows as module
@@ -37,6 +49,7 @@ settings.load_profile("untimed")
 torch.set_num_threads(1)
 
 Run = Callable[..., tuple[int, str, str]]
+MakeTrainer = Callable[..., Trainer]
 LABELS = ["date", "person", "place"]
 TINY = {
     "vocab_size": 120,
@@ -263,3 +276,26 @@ def trained(request: pytest.FixtureRequest, toy_data: Path, toy_encoder: Path) -
         main(train_command(toy_data, toy_encoder, output, "--test", toy_data / "test.jsonl", "--model", request.param))
     assert not exit.value.code
     return output
+
+
+@pytest.fixture
+def make_trainer(char_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> MakeTrainer:
+    """Makes Trainers of a tiny model, which train on, and are evaluated on, eight short texts."""
+    texts = ["ada met bob", "lou", "bob went to ely and to rye", "a ship", "bob", "ada saw lou", "rye", "to ely"]
+    features, _ = encode_examples([Example(text) for text in texts], char_tokenizer, {})
+    for feature in features:
+        feature["labels"] = [[0, 1, 2], [1, 2, 2]]
+
+    def make(trainer_class: type[Trainer] = Trainer, callbacks: Any = None, **arguments: Any) -> Trainer:
+        defaults = {"max_steps": 2, "report_to": "none", "save_strategy": "no", "dataloader_pin_memory": False}
+        return trainer_class(
+            model=make_model("efficient", head_dropout=0.0),
+            args=TrainingArguments(str(tmp_path / "out"), **{**defaults, **arguments}),
+            data_collator=DataCollatorForGlobalPointer(char_tokenizer),
+            train_dataset=features,
+            eval_dataset=features,
+            compute_metrics=ComputeSpanMetrics(dict(enumerate(LABELS)), unaligned={LABELS[0]: 2}),
+            callbacks=callbacks,
+        )
+
+    return make

@@ -66,7 +66,7 @@ def test_lists_paths_and_the_command_line_give_the_same_model(
         ({"joined": -1.0}, ValueError, "`joined` must be a finite number, 0 or more, got -1.0"),
         ({"model_id": "name"}, ValueError, "`model_id` must be a Hub id, such as org/name, got name"),
         ({"max_length": 41}, ValueError, "`max_length` must be at most 40"),
-        ({"overlap": "some"}, ValueError, "overlap"),
+        ({"overlap": "some"}, ValueError, "`overlap` must be one of all, nested, flat, got some"),
         ({"license": "no license"}, ValueError, "license"),
         ({"train": [Example("ab")]}, DataError, "train: no example holds an entity; there is nothing to learn"),
         ({"dev": [Example("ab")]}, DataError, "dev: no example holds an entity; there is nothing to choose"),

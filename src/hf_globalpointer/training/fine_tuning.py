@@ -157,7 +157,8 @@ def fine_tune(
     output = Path(output)
     counts = {"epochs": epochs, "batch_size": batch_size, "gradient_accumulation": gradient_accumulation}
     _check_counts(counts | {"patience": patience})
-    _check_options(model, {"encoder_lr": encoder_lr, "head_lr": head_lr}, joined, model_id)
+    _check_choices(model, overlap)
+    _check_options({"encoder_lr": encoder_lr, "head_lr": head_lr}, joined, model_id)
     # Of a run that has ended, checkpoints may be left if it was killed while it removed them.
     if resume and (output / _METRICS_NAME).exists():
         raise ValueError(f"the run in {output} has ended; there is nothing to resume.")
@@ -213,9 +214,13 @@ def _check_counts(counts: Mapping[str, int | None]) -> None:
             raise ValueError(f"`{name}` must be at least 1, got {count}.")
 
 
-def _check_options(model: str, rates: Mapping[str, float | None], joined: float, model_id: str | None) -> None:
-    if model not in get_args(Head):
-        raise ValueError(f"`model` must be one of {', '.join(get_args(Head))}, got {model}.")
+def _check_choices(model: str, overlap: str | None) -> None:
+    for name, value, choices in (("model", model, get_args(Head)), ("overlap", overlap, (None, *get_args(Overlap)))):
+        if value not in choices:
+            raise ValueError(f"`{name}` must be one of {', '.join(filter(None, choices))}, got {value}.")
+
+
+def _check_options(rates: Mapping[str, float | None], joined: float, model_id: str | None) -> None:
     for name, rate in rates.items():
         if rate is not None and not 0 < rate < math.inf:
             raise ValueError(f"`{name}` must be greater than 0, got {rate}.")
