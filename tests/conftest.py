@@ -1,6 +1,9 @@
 """What the tests share. Nothing here, or in any test, loads from the Hub."""
 
+import json
 import os
+import random
+from collections.abc import Callable
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -14,14 +17,27 @@ import pytest
 import torch
 from hypothesis import settings, strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainingArguments,
+)
 
 from hf_globalpointer import (
     BertEfficientGlobalPointerConfig,
     BertForEfficientGlobalPointer,
     BertForGlobalPointer,
     BertGlobalPointerConfig,
+    ComputeSpanMetrics,
+    DataCollatorForGlobalPointer,
+    Example,
+    encode_examples,
 )
+from hf_globalpointer.cli import main
 from hf_globalpointer.modeling import token_windows as module
 from hf_globalpointer.modeling.token_windows import TokenWindow, _cuts, token_windows, window_size
 
@@ -32,6 +48,8 @@ settings.load_profile("untimed")
 # Models this small gain nothing from a second thread, and lose much where the other core is busy.
 torch.set_num_threads(1)
 
+Run = Callable[..., tuple[int, str, str]]
+MakeTrainer = Callable[..., Trainer]
 LABELS = ["date", "person", "place"]
 TINY = {
     "vocab_size": 120,
@@ -177,3 +195,107 @@ def make_model(kind: str, **config: object) -> torch.nn.Module:
     config_class, model_class = MODELS[kind]
     torch.manual_seed(0)
     return model_class(config_class(**{**TINY, "labels": LABELS, **config})).eval()
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process: exit code, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exit:
+            main([str(argument) for argument in arguments])
+        output = capfd.readouterr()
+        return int(exit.value.code or 0), output.out, output.err
+
+    return run
+
+
+def write(path: Path, records: list[dict[str, object]]) -> Path:
+    """Write records as JSON Lines."""
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return path
+
+
+def letters(seed: int, count: int) -> list[dict[str, object]]:
+    """Random words; "xz" is a date and "y" a place, also inside "qyq", which is a person."""
+    generator = random.Random(seed)
+    records = []
+    for index in range(count):
+        text, entities = "", []
+        for word in generator.choices(["ab", "c", "dd", "xz", "y", "qyq"], k=generator.randint(2, 8)):
+            start = len(text)
+            if word == "xz":
+                entities.append({"start": start, "end": start + 2, "label": "date"})
+            if word == "qyq":
+                entities.append({"start": start, "end": start + 3, "label": "person"})
+            if "y" in word:
+                at = start + word.index("y")
+                entities.append({"start": at, "end": at + 1, "label": "place"})
+            text += word + " "
+        records.append({"id": f"{seed}-{index}", "text": text.strip(), "entities": entities})
+    return records
+
+
+@pytest.fixture(scope="session")
+def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train.jsonl, dev.jsonl and test.jsonl, of `letters`."""
+    folder = tmp_path_factory.mktemp("data")
+    write(folder / "train.jsonl", letters(0, 150))
+    write(folder / "dev.jsonl", letters(1, 40))
+    # Longer than the encoder takes, and with an entity that begins inside the word that is one unknown token.
+    long = {"text": "c " * 60 + "xz", "entities": [{"start": 120, "end": 122, "label": "date"}]}
+    odd = {"text": "xz y", "entities": [{"start": 2, "end": 4, "label": "place"}]}
+    write(folder / "test.jsonl", [*letters(2, 40), long, odd])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy_encoder(toy_data: Path) -> Path:
+    """The folder of a tiny random BERT, with the tokenizer of `make_char_tokenizer`."""
+    folder = toy_data / "encoder"
+    make_char_tokenizer().save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {name: value for name, value in TINY.items() if name not in ("head_size", "initializer_range")}
+    BertModel(BertConfig(**sizes)).save_pretrained(folder)
+    return folder
+
+
+def train_command(data: Path, encoder: Path, output: Path, *more: object) -> list[str]:
+    """The words of `hf-globalpointer train` for `toy_data`."""
+    files = [f"--train={data / 'train.jsonl'}", f"--dev={data / 'dev.jsonl'}", f"--output={output}"]
+    speed = ["--epochs", 12, "--encoder-lr", 5e-3, "--head-lr", 1e-2, "--batch-size", 8]
+    return [str(word) for word in ("train", "--encoder", encoder, *files, *speed, *more)]
+
+
+@pytest.fixture(scope="session", params=["efficient", "full"])
+def trained(request: pytest.FixtureRequest, toy_data: Path, toy_encoder: Path) -> Path:
+    """The folder of a checkpoint that `hf-globalpointer train` made of `toy_data`."""
+    output = toy_data / f"checkpoint-{request.param}"
+    with pytest.raises(SystemExit) as exit:
+        main(train_command(toy_data, toy_encoder, output, "--test", toy_data / "test.jsonl", "--model", request.param))
+    assert not exit.value.code
+    return output
+
+
+@pytest.fixture
+def make_trainer(char_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> MakeTrainer:
+    """Makes Trainers of a tiny model, which train on, and are evaluated on, eight short texts."""
+    texts = ["ada met bob", "lou", "bob went to ely and to rye", "a ship", "bob", "ada saw lou", "rye", "to ely"]
+    features, _ = encode_examples([Example(text) for text in texts], char_tokenizer, {})
+    for feature in features:
+        feature["labels"] = [[0, 1, 2], [1, 2, 2]]
+
+    def make(trainer_class: type[Trainer] = Trainer, callbacks: Any = None, **arguments: Any) -> Trainer:
+        defaults = {"max_steps": 2, "report_to": "none", "save_strategy": "no", "dataloader_pin_memory": False}
+        return trainer_class(
+            model=make_model("efficient", head_dropout=0.0),
+            args=TrainingArguments(str(tmp_path / "out"), **{**defaults, **arguments}),
+            data_collator=DataCollatorForGlobalPointer(char_tokenizer),
+            train_dataset=features,
+            eval_dataset=features,
+            compute_metrics=ComputeSpanMetrics(dict(enumerate(LABELS)), unaligned={LABELS[0]: 2}),
+            callbacks=callbacks,
+        )
+
+    return make

@@ -3,7 +3,6 @@
 Nothing in the scores comes from the package. `Source` says where each definition was read.
 """
 
-import json
 import os
 import pickle
 from collections.abc import Callable, Mapping
@@ -17,11 +16,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import AutoModelForTokenClassification, BertConfig, BertModel, pipeline
+from transformers import AutoModelForTokenClassification, BertConfig, BertModel
 
 from conftest import LABELS, make_char_tokenizer
 from hf_globalpointer import BertEfficientGlobalPointerConfig, BertGlobalPointerConfig
-from hf_globalpointer.cli import main
 from hf_globalpointer.conversion import LAYOUTS, ConversionError, convert_checkpoint, convert_state_dict, read_weights
 
 
@@ -454,80 +452,3 @@ def test_other_files_are_refused(name: str, tmp_path: Path) -> None:
     torch.save([torch.zeros(2)], tmp_path / "list.pt")
     with pytest.raises(ConversionError, match="holds no state dict"):
         read_weights(tmp_path / "list.pt")
-
-
-# The command.
-
-
-Run = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def run(bert: BertModel, encoder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run the command on weights of bert4torch, with some options changed: exit code and standard error."""
-    torch.save(weights_of(SOURCES["bert4torch"], bert)[0], tmp_path / "best_model.pt")
-    usual = {
-        "--weights": tmp_path / "best_model.pt",
-        "--encoder": encoder,
-        "--labels": ",".join(LABELS),
-        "--layout": "bert4torch",
-        "--output": tmp_path / "out",
-    }
-
-    def run(**changed: object) -> tuple[int, str]:
-        options = usual | {f"--{name.replace('_', '-')}": value for name, value in changed.items()}
-        words = [str(word) for option in options.items() if option[1] is not None for word in option]
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as exit:
-            main(["convert", *words])
-        return int(exit.value.code or 0), capfd.readouterr().err
-
-    return run
-
-
-def test_the_command_writes_a_checkpoint_that_the_pipeline_takes(run: Run, tmp_path: Path) -> None:
-    code, err = run()
-    assert code == 0, err
-    assert "41 tensors converted.\n  dropped: bert.pooler.weight\n  dropped: bert.pooler.bias\nCheckpoint is in" in err
-    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {
-        path.name for path in (tmp_path / "out").iterdir()
-    }
-    config = json.loads((tmp_path / "out" / "config.json").read_text())
-    assert (config["id2label"], config["head_size"]) == ({"0": "date", "1": "person", "2": "place"}, 8)
-    found = pipeline("global-pointer-ner", model=str(tmp_path / "out"))("abc def")
-    assert {entity["entity_group"] for entity in found} <= set(LABELS)
-    (tmp_path / "labels.txt").write_text("date\nperson\n\nplace\n")
-    assert run(labels=None, labels_file=tmp_path / "labels.txt", output=tmp_path / "again")[0] == 0
-    np.testing.assert_array_equal(scores_of(tmp_path / "again"), scores_of(tmp_path / "out"))
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"weights": "nowhere.pt"}, "nowhere.pt: no such file; check the path."),
-        ({"labels": "date"}, "the weights hold 3 entity types, but 1 labels are given"),
-        ({"labels": None}, "give either --labels or --labels-file."),
-        ({"labels": " , "}, "give at least one entity type."),
-        ({"labels": "date,place,date"}, "entity type 'date' is given twice."),
-        ({"layout": None}, "give the layout of the implementation that trained it: bert4keras (bert4keras, JunnYu"),
-        (
-            {"layout": "keras"},
-            "--layout must be one of bert4keras, xhw205, bert4torch, bert4torch-unhalved, got keras.",
-        ),
-        ({"head_size": 7}, "no configuration can be made for"),
-        ({"encoder": "/no/such/encoder"}, "cannot load the encoder /no/such/encoder: no such folder."),
-        ({"output": "full"}, "full exists and is not empty; choose another, remove it,"),
-    ],
-)
-def test_bad_input_to_the_command_is_told_and_writes_nothing(
-    changed: dict[str, object], message: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "precious").touch()
-    code, err = run(**changed)
-    assert code == 1
-    assert err.startswith("hf-globalpointer: ")
-    assert message in err
-    assert "Traceback" not in err
-    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())

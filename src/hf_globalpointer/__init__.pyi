@@ -1,5 +1,6 @@
 """The names of the package, for type checkers and for `lazy_loader`, which imports each when it is first used."""
 
+from .conversion import convert_checkpoint as convert_checkpoint
 from .data import (
     DataCollatorForGlobalPointer as DataCollatorForGlobalPointer,
     DataError as DataError,
@@ -14,11 +15,13 @@ from .data import (
     read_examples as read_examples,
     write_examples as write_examples,
 )
+from .evaluation.evaluation import Evaluation as Evaluation
 from .evaluation.metrics import (
     ComputeSpanMetrics as ComputeSpanMetrics,
     SpanMetrics as SpanMetrics,
     score_predictions as score_predictions,
 )
+from .evaluation.thresholds import best_thresholds as best_thresholds
 from .modeling.configuration_global_pointer import (
     BertEfficientGlobalPointerConfig as BertEfficientGlobalPointerConfig,
     BertGlobalPointerConfig as BertGlobalPointerConfig,
@@ -40,13 +43,16 @@ from .modeling.span_heads import (
 from .modeling.span_scores import SpanScores as SpanScores
 from .modeling.token_windows import max_tokens as max_tokens
 from .registration import register as register
+from .reports.evaluation_report import EvaluationReport as EvaluationReport
 from .reports.model_card import GlobalPointerModelCard as GlobalPointerModelCard
+from .reports.visualization import render as render
 from .training.adversarial import fgm_perturbation as fgm_perturbation
 from .training.callbacks import (
     EpochCallback as EpochCallback,
     FiniteLossCallback as FiniteLossCallback,
     ModelCardCallback as ModelCardCallback,
 )
+from .training.fine_tuning import fine_tune as fine_tune
 from .training.optimization import freeze_unused as freeze_unused, parameter_groups as parameter_groups
 from .training.run_folder import (
     begin_run as begin_run,

@@ -1,24 +1,18 @@
 """Every field of `TrainingArguments` with a GlobalPointer model: tried here, tried elsewhere, or without a meaning."""
 
-from collections.abc import Callable
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import EvalPrediction, PreTrainedTokenizerFast, Trainer, TrainingArguments
+from transformers import EvalPrediction, TrainingArguments
 
-from conftest import LABELS, make_model
+from conftest import LABELS, MakeTrainer
 from hf_globalpointer import (
     ComputeSpanMetrics,
-    DataCollatorForGlobalPointer,
-    Example,
     GlobalPointerTrainer,
-    encode_examples,
 )
-from hf_globalpointer.training.callbacks import FiniteLossCallback
 
 
 # Fields that are tried together, none at its default.
@@ -139,30 +133,6 @@ ELSEWHERE = {
 # A span has no class probabilities to smooth.
 WITHOUT_MEANING = {"label_smoothing_factor"}
 
-MakeTrainer = Callable[..., Trainer]
-
-
-@pytest.fixture
-def make_trainer(char_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> MakeTrainer:
-    texts = ["ada met bob", "lou", "bob went to ely and to rye", "a ship", "bob", "ada saw lou", "rye", "to ely"]
-    features, _ = encode_examples([Example(text) for text in texts], char_tokenizer, {})
-    for feature in features:
-        feature["labels"] = [[0, 1, 2], [1, 2, 2]]
-
-    def make(trainer_class: type[Trainer] = Trainer, callbacks: Any = None, **arguments: Any) -> Trainer:
-        defaults = {"max_steps": 2, "report_to": "none", "save_strategy": "no", "dataloader_pin_memory": False}
-        return trainer_class(
-            model=make_model("efficient", head_dropout=0.0),
-            args=TrainingArguments(str(tmp_path / "out"), **{**defaults, **arguments}),
-            data_collator=DataCollatorForGlobalPointer(char_tokenizer),
-            train_dataset=features,
-            eval_dataset=features,
-            compute_metrics=ComputeSpanMetrics(dict(enumerate(LABELS)), unaligned={LABELS[0]: 2}),
-            callbacks=callbacks,
-        )
-
-    return make
-
 
 def test_every_field_has_its_place() -> None:
     tried = {name for group in TRIED.values() for name in group}
@@ -210,27 +180,6 @@ def test_an_evaluation_that_failed_leaves_nothing_to_the_next() -> None:
     assert metrics(EvalPrediction(rows, rows))["recall"] == 1.0
 
 
-def test_an_overflow_in_float16_is_no_divergence(make_trainer: MakeTrainer) -> None:
-    trainer = make_trainer()
-    callback, logs = FiniteLossCallback(), {"loss": 1.0, "grad_norm": float("inf")}
-    trainer.args.fp16 = True  # which needs a GPU to be asked for
-    callback.on_log(trainer.args, trainer.state, trainer.control, logs)
-    for fp16, name in ((False, "grad_norm"), (True, "loss")):
-        trainer.args.fp16 = fp16
-        with pytest.raises(FloatingPointError, match=f"{name} is inf"):
-            callback.on_log(trainer.args, trainer.state, trainer.control, {**logs, name: float("inf")})
-
-
 def test_smoothing_of_labels_is_refused(make_trainer: MakeTrainer) -> None:
     with pytest.raises(ValueError, match="`label_smoothing_factor` is for class probabilities"):
         make_trainer(GlobalPointerTrainer, label_smoothing_factor=0.1)
-
-
-@pytest.mark.parametrize("filtered", [True, False])
-def test_a_training_that_diverged_ends(make_trainer: MakeTrainer, filtered: bool) -> None:
-    arguments = {"logging_steps": 1, "logging_nan_inf_filter": filtered}
-    trainer = make_trainer(callbacks=[FiniteLossCallback()], **arguments)
-    trainer.train()
-    trainer.model.classifier.dense_1.weight.data.fill_(torch.nan)
-    with pytest.raises(FloatingPointError, match=r"at step \d+: the training has diverged"):
-        trainer.train()

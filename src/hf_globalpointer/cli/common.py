@@ -12,13 +12,13 @@ import typer
 from rich.console import Console
 
 from ..atomic_files import atomic_path
-from ..data import DataError, Example
+from ..data import Example
+from ..training.loading import loading
 from .progress import RecognitionBar
 
 
 # Of what takes seconds to import, a command imports what it needs when it needs it.
 if TYPE_CHECKING:
-    from ..evaluation.metrics import SpanMetrics
     from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
     from ..modeling.span_decoding import PredictedEntity
 
@@ -71,33 +71,11 @@ def say(message: str) -> None:
     messages.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
-@contextmanager
-def loading(what: str, name: str) -> Iterator[None]:
-    """Turn whatever goes wrong while loading a checkpoint into one sentence.
-
-    Raises:
-        InputError: If `name` is a path where no checkpoint folder is, or loading fails.
-    """
-    path = Path(name)
-    if path.is_file():
-        raise InputError(f"cannot load the {what} {name}: it is a file; name the folder that holds it.")
-    if path.is_dir() and not (path / "config.json").is_file():
-        raise InputError(f"cannot load the {what} {name}: the folder holds no config.json; is it a checkpoint?")
-    if not path.exists() and (path.is_absolute() or len(path.parts) > 2):
-        raise InputError(f"cannot load the {what} {name}: no such folder.")
-    try:
-        yield
-    except Exception as error:
-        # What loading runs into is of every class there is, and often told in many lines.
-        reason = " ".join(str(error).split())
-        raise InputError(f"cannot load the {what} {name}: {reason[:400]}") from error
-
-
 def load_pipeline(name: str) -> "GlobalPointerNerPipeline":
     """The pipeline of a checkpoint folder or Hub id.
 
     Raises:
-        InputError: If there is none, or it is not a GlobalPointer checkpoint.
+        OSError: If there is none, or it is not a GlobalPointer checkpoint.
     """
     from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 
@@ -111,18 +89,6 @@ def load_pipeline(name: str) -> "GlobalPointerNerPipeline":
             raise ValueError(f"it is of type {config.model_type!r}, not a GlobalPointer model; train one from it.")
         model = AutoModelForTokenClassification.from_pretrained(name)
         return GlobalPointerNerPipeline(model=model, tokenizer=AutoTokenizer.from_pretrained(name), task=TASK)
-
-
-def check_labels(examples: Iterable[Example], known: Iterable[str], whose: str) -> None:
-    """Raise a `DataError` at the first entity whose label is not known."""
-    known = set(known)
-    for example in examples:
-        for entity in example.entities:
-            if entity.label not in known:
-                raise DataError(
-                    f"{example.source}: label {entity.label!r} is none of {whose} ({', '.join(sorted(known))}); "
-                    "correct it, or train with examples of it."
-                )
 
 
 def recognize(
@@ -182,14 +148,6 @@ def check_options(pipe: "GlobalPointerNerPipeline", options: dict[str, Any]) -> 
         pipe("", **options)
     except ValueError as error:
         raise InputError(str(error)) from error
-
-
-def evaluate_examples(pipe: "GlobalPointerNerPipeline", examples: list[Example], batch_size: int) -> "SpanMetrics":
-    """Strict metrics of a pipeline on labeled texts, in characters: what tokens cannot express counts as missed."""
-    from ..evaluation.metrics import score_predictions
-
-    predictions = [entities for _, entities in recognize(pipe, examples, batch_size, total=len(examples))]
-    return score_predictions(examples, predictions, labels=pipe.model.config.label2id)
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from ..data.formats.lines import numbered_lines
+from ..training.loading import loading
 from ..weight_layouts import LAYOUTS
-from .common import InputError, loading, messages
+from .common import InputError, messages
 
 
 _KNOWN = "; ".join(f"{layout.name} ({layout.used_by})" for layout in LAYOUTS.values())

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ..data import DataError, DataReport, read_examples
-from .common import InputError, loading, messages, say
+from ..training.loading import loading
+from .common import InputError, messages, say
 from .inputs import readable_files
 
 

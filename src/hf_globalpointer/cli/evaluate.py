@@ -7,12 +7,12 @@ import typer
 from rich.console import Console
 
 from ..data import Example, read_examples
+from ..data.examples import check_labels
 from .common import (
     InputError,
     OverlapOfModel,
     Thresholds,
     WindowLength,
-    check_labels,
     check_options,
     load_pipeline,
     messages,

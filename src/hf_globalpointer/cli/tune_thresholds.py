@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..data import read_examples
-from .common import InputError, Overlap, atomic_file, check_labels, evaluate_examples, load_pipeline, messages, say
+from ..data.examples import check_labels
+from .common import InputError, Overlap, atomic_file, load_pipeline, messages, say
 from .inputs import readable_file
 
 
@@ -86,6 +87,7 @@ def tune_thresholds(
     examples = list(read_examples(data))
 
     # These take seconds to import.
+    from ..evaluation.pipeline_metrics import evaluate_examples
     from ..evaluation.thresholds import FLOOR, best_thresholds, collect_candidates, plot_curves, precision_recall_curve
     from ..training.run_folder import check_output_folder
 

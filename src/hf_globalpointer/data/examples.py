@@ -1,6 +1,6 @@
 """The form in which texts and their entities travel through the package."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,3 +60,24 @@ class Example:
     def name(self) -> str:
         """What messages call this example: where it was read, or its id, or how it begins."""
         return self.source or (repr(self.text[:40]) if self.id is None else str(self.id))
+
+
+def check_labels(examples: Iterable[Example], labels: Iterable[str], owner: str) -> None:
+    """Check that the labels of all entities are known.
+
+    Args:
+        examples (`Iterable[Example]`): The examples.
+        labels (`Iterable[str]`): The known labels.
+        owner (`str`): Whose labels these are, for the message, such as `"the model's labels"`.
+
+    Raises:
+        DataError: At the first entity with another label.
+    """
+    known = set(labels)
+    for example in examples:
+        for entity in example.entities:
+            if entity.label not in known:
+                raise DataError(
+                    f"{example.name}: label {entity.label!r} is none of {owner} ({', '.join(sorted(known))}); "
+                    "correct it, or train with examples of it."
+                )

@@ -1,0 +1,393 @@
+"""The recipe of `hf-globalpointer train`: a pretrained encoder and labeled texts become a checkpoint with its card."""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+import transformers
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    EarlyStoppingCallback,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainingArguments,
+)
+from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
+from transformers.utils import logging
+
+from ..atomic_files import atomic_path
+from ..data import DataCollatorForGlobalPointer, DataError, Example, ExampleDataset, find_span_rules, read_examples
+from ..data.examples import check_labels
+from ..evaluation.metrics import ComputeSpanMetrics, SpanMetrics
+from ..evaluation.pipeline_metrics import evaluate_examples
+from ..modeling import modeling_global_pointer as models
+from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
+from ..modeling.span_decoding import Overlap
+from ..modeling.token_windows import window_size
+from ..registration import TASK, register
+from ..reports.model_card import GlobalPointerModelCard
+from .callbacks import EpochCallback, FiniteLossCallback, ModelCardCallback
+from .epoch_lines import EpochLines
+from .loading import loading
+from .optimization import default_encoder_lr, default_epochs, parameter_groups
+from .run_folder import (
+    RUN_SETTINGS_NAME,
+    begin_run,
+    check_output_folder,
+    checkpoint_bytes,
+    data_digest,
+    last_complete_checkpoint,
+)
+from .trainer import GlobalPointerTrainer
+
+
+logger = logging.get_logger(__name__)
+
+Examples = str | os.PathLike[str] | Sequence[Example]
+Head = Literal["efficient", "full"]
+
+CHECKPOINTS_NAME = "checkpoints"
+_METRICS_NAME = "metrics.json"
+# The last checkpoint, the best one, one being written, and the model at the end.
+_NUM_CHECKPOINTS = 4
+# Evaluate and save every epoch, and end with the best one.
+_TRAINING_ARGUMENTS: dict[str, Any] = {
+    "train_sampling_strategy": "group_by_length",
+    "warmup_steps": 0.1,
+    "eval_strategy": "epoch",
+    "save_strategy": "epoch",
+    "save_total_limit": 1,
+    "load_best_model_at_end": True,
+    "metric_for_best_model": "f1",
+    "logging_strategy": "epoch",
+    "restore_callback_states_from_checkpoint": True,
+}
+
+
+@dataclass(frozen=True)
+class FineTuningResult:
+    """What [`fine_tune`] made.
+
+    Args:
+        pipeline (`GlobalPointerNerPipeline`): The model of the best epoch, ready to use.
+        metrics (`dict[str, SpanMetrics]`): Its strict metrics on `"dev"` and, if given, on `"test"`.
+    """
+
+    pipeline: GlobalPointerNerPipeline
+    metrics: dict[str, SpanMetrics]
+
+
+def fine_tune(
+    encoder: str | os.PathLike[str],
+    train: Examples,
+    dev: Examples,
+    output: str | os.PathLike[str],
+    test: Examples | None = None,
+    *,
+    model: Head = "efficient",
+    epochs: int | None = None,
+    encoder_lr: float | None = None,
+    head_lr: float = 1e-3,
+    batch_size: int = 16,
+    gradient_accumulation: int = 1,
+    patience: int | None = None,
+    joined: float = 1.0,
+    overlap: Overlap | None = None,
+    max_length: int | None = None,
+    word_aligned: bool = False,
+    bf16: bool = False,
+    seed: int = 42,
+    report_to: str = "none",
+    resume: bool = False,
+    model_id: str | None = None,
+    dataset_name: str | None = None,
+    language: str | None = None,
+    license: str | None = None,
+) -> FineTuningResult:
+    """Fine-tune an encoder, keep the epoch with the best dev F1, and write checkpoint, model card and metrics.json.
+
+    Args:
+        encoder (`str` or `os.PathLike`): Folder or Hub id of a pretrained encoder, of any kind.
+        train (`str`, `os.PathLike` or `Sequence[Example]`): Training examples, or their file.
+        dev (`str`, `os.PathLike` or `Sequence[Example]`): Examples to choose the best epoch by.
+        output (`str` or `os.PathLike`): Folder for the checkpoint; must not exist, or be empty.
+        test (`str`, `os.PathLike` or `Sequence[Example]`, *optional*): Examples for a final test.
+        model (`str`): `"efficient"` for Efficient GlobalPointer, `"full"` for GlobalPointer.
+        epochs (`int`, *optional*): By default so many that there are 800 steps, from 10 to 40.
+        encoder_lr (`float`, *optional*): Peak rate; by default 5e-5, or 1e-4 if the hidden size is under 512.
+        head_lr (`float`): Peak learning rate of the head.
+        batch_size (`int`): Examples in a batch.
+        gradient_accumulation (`int`): Batches of an optimizer step.
+        patience (`int`, *optional*): Stop after this many epochs without a better dev F1.
+        joined (`float`): Tokens of joined texts for each token of the examples: see [`ExampleDataset`].
+        overlap (`str`, *optional*): `"all"`, `"nested"` or `"flat"`; by default as the training examples.
+        max_length (`int`, *optional*): Tokens of a window; by default as [`find_span_rules`] says.
+        word_aligned (`bool`): Whether to learn only entities that start and end where words do.
+        bf16 (`bool`): Whether to compute the encoder in bfloat16.
+        seed (`int`): Seed of initialization, order and dropout.
+        report_to (`str`): Tracker of the training, as Transformers knows it, such as `"tensorboard"`.
+        resume (`bool`): Whether to go on with an interrupted run in `output`.
+        model_id (`str`, *optional*): Hub id for the card; by default the name of the folder.
+        dataset_name (`str`, *optional*): Name or Hub id of the data for the card; by default that of the file.
+        language (`str`, *optional*): ISO 639 code for the card.
+        license (`str`, *optional*): License for the card, as the Hub spells it.
+
+    Raises:
+        ValueError: If an option cannot be used, or is not that of the run to resume.
+        DataError: If the examples cannot be used.
+        OSError: If the encoder cannot be loaded or the output not be written.
+        FloatingPointError: If the training diverges.
+
+    Example:
+        ```python
+        result = fine_tune("bert-base-cased", "train.jsonl", "dev.jsonl", "my-ner", epochs=20)
+        result.pipeline("Alfred Nobel was born in Stockholm.")
+        result.metrics["dev"].micro.f1
+        ```
+    """
+    output = Path(output)
+    counts = {"epochs": epochs, "batch_size": batch_size, "gradient_accumulation": gradient_accumulation}
+    _check_counts(counts | {"patience": patience})
+    _check_choices(model, overlap)
+    _check_options({"encoder_lr": encoder_lr, "head_lr": head_lr}, joined, model_id)
+    # Of a run that has ended, checkpoints may be left if it was killed while it removed them.
+    if resume and (output / _METRICS_NAME).exists():
+        raise ValueError(f"the run in {output} has ended; there is nothing to resume.")
+    splits = _read_splits(train, dev, test)
+
+    transformers.set_seed(seed)
+    network, tokenizer = _load_encoder(str(encoder), model, splits["train"], word_aligned)
+    check_output_folder(output, checkpoint_bytes(network, _NUM_CHECKPOINTS), resume)
+    config = network.config
+    _set_span_rules(network, tokenizer, splits["train"], overlap, max_length)
+    data = _encode(splits, tokenizer, config, joined, seed)
+    steps = math.ceil(len(data["train"]) / (batch_size * gradient_accumulation))
+    settings: dict[str, Any] = {
+        "encoder": str(encoder),
+        "model": model,
+        "epochs": epochs or default_epochs(steps),
+        "encoder_lr": encoder_lr or default_encoder_lr(config.hidden_size),
+        "head_lr": head_lr,
+        "batch_size": batch_size,
+        "gradient_accumulation": gradient_accumulation,
+        "bf16": bf16,
+        "patience": patience,
+        "joined": joined,
+        "overlap": config.overlap,
+        "max_span_length": config.max_span_length,
+        "max_length": config.max_length,
+        "word_aligned": word_aligned,
+        "seed": seed,
+        **{f"{name}_sha256": data_digest(examples) for name, examples in splits.items()},
+    }
+    logger.info(f"Epochs: {settings['epochs']}, steps in each: {steps}; peak learning rates: {_rates(settings)}.")
+    card = GlobalPointerModelCard.from_model(
+        network,
+        model_id or output.resolve().name,
+        dataset_name or (Path(train).stem if isinstance(train, str | os.PathLike) else "train"),
+        data={name: (examples, data[name].report) for name, examples in splits.items()},
+        language=language,
+        license=license,
+    )
+    begin_run(output, settings, resume)
+    trainer = _make_trainer(network, tokenizer, data, settings, card, output / CHECKPOINTS_NAME, report_to)
+    _train(trainer, resume)
+
+    pipe = GlobalPointerNerPipeline(model=trainer.model, tokenizer=tokenizer, task=TASK)
+    metrics = {name: evaluate_examples(pipe, splits[name], 2 * batch_size) for name in splits if name != "train"}
+    _save(output, pipe, card, metrics, settings, data, trainer.state.log_history)
+    return FineTuningResult(pipe, metrics)
+
+
+def _check_counts(counts: Mapping[str, int | None]) -> None:
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"`{name}` must be at least 1, got {count}.")
+
+
+def _check_choices(model: str, overlap: str | None) -> None:
+    for name, value, choices in (("model", model, get_args(Head)), ("overlap", overlap, (None, *get_args(Overlap)))):
+        if value not in choices:
+            raise ValueError(f"`{name}` must be one of {', '.join(filter(None, choices))}, got {value}.")
+
+
+def _check_options(rates: Mapping[str, float | None], joined: float, model_id: str | None) -> None:
+    for name, rate in rates.items():
+        if rate is not None and not 0 < rate < math.inf:
+            raise ValueError(f"`{name}` must be greater than 0, got {rate}.")
+    if not 0 <= joined < math.inf:
+        raise ValueError(f"`joined` must be a finite number, 0 or more, got {joined}.")
+    if model_id is not None and "/" not in model_id:
+        raise ValueError(f"`model_id` must be a Hub id, such as org/name, got {model_id}.")
+
+
+def _read_splits(train: Examples, dev: Examples, test: Examples | None) -> dict[str, list[Example]]:
+    """All examples by split, read and checked before anything slow begins."""
+    given = {"train": train, "dev": dev} | ({} if test is None else {"test": test})
+    splits = {}
+    for name, source in given.items():
+        splits[name] = list(read_examples(source) if isinstance(source, str | os.PathLike) else source)
+    purposes = {"train": "there is nothing to learn", "dev": "there is nothing to choose the best epoch by"}
+    for name, purpose in purposes.items():
+        if not any(example.entities for example in splits[name]):
+            source = given[name]
+            place = source if isinstance(source, str | os.PathLike) else name
+            raise DataError(f"{place}: no example holds an entity; {purpose}.")
+    labels = _labels(splits["train"])
+    for examples in splits.values():
+        check_labels(examples, labels, "the training data's labels")
+    return splits
+
+
+def _labels(examples: Sequence[Example]) -> list[str]:
+    return sorted({entity.label for example in examples for entity in example.entities})
+
+
+def _load_encoder(
+    encoder: str, model: Head, examples: Sequence[Example], word_aligned: bool
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A model with BERT's own class where the encoder is a BERT, and the class for any encoder otherwise."""
+    register()
+    bert = {"efficient": models.BertForEfficientGlobalPointer, "full": models.BertForGlobalPointer}
+    other = {"efficient": models.EncoderForEfficientGlobalPointer, "full": models.EncoderForGlobalPointer}
+    options: dict[str, Any] = {"labels": _labels(examples), "word_aligned": word_aligned}
+    with loading("encoder", encoder):
+        tokenizer = AutoTokenizer.from_pretrained(encoder)
+        if AutoConfig.from_pretrained(encoder).model_type == "bert":
+            return bert[model].from_pretrained(encoder, **options), tokenizer
+        return other[model].from_encoder_pretrained(encoder, **options), tokenizer
+
+
+def _set_span_rules(
+    network: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    overlap: Overlap | None,
+    max_length: int | None,
+) -> None:
+    """Write the rules of the training data into the configuration, or those given in their place."""
+    rules = find_span_rules(examples, tokenizer, network.max_positions())
+    logger.info(f"Rules of the data: {rules.summary()}")
+    rules.apply(network.config)
+    network.config.overlap = overlap or rules.overlap
+    network.config.max_length = rules.max_length if max_length is None else max_length
+    # Raises an error where windows of this length are impossible.
+    window_size(tokenizer, network.max_positions(), network.config.max_length)
+
+
+def _encode(
+    splits: Mapping[str, Sequence[Example]],
+    tokenizer: PreTrainedTokenizerBase,
+    config: PreTrainedConfig,
+    joined: float,
+    seed: int,
+) -> dict[str, ExampleDataset]:
+    data = {}
+    for name, examples in splits.items():
+        data[name] = ExampleDataset(examples, tokenizer, config, joined if name == "train" else 0.0, seed)
+        logger.info(f"{name} examples: {len(examples)}; {data[name].report.summary()}")
+    return data
+
+
+def _make_trainer(
+    network: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    data: Mapping[str, ExampleDataset],
+    settings: Mapping[str, Any],
+    card: GlobalPointerModelCard,
+    folder: Path,
+    report_to: str,
+) -> GlobalPointerTrainer:
+    callbacks = [ModelCardCallback(card), EpochCallback(), FiniteLossCallback()]
+    if settings["patience"]:
+        callbacks.append(EarlyStoppingCallback(settings["patience"]))
+    groups = parameter_groups(network, settings["encoder_lr"], settings["head_lr"])
+    return GlobalPointerTrainer(
+        model=network,
+        args=TrainingArguments(
+            output_dir=str(folder),
+            num_train_epochs=settings["epochs"],
+            per_device_train_batch_size=settings["batch_size"],
+            per_device_eval_batch_size=2 * settings["batch_size"],
+            gradient_accumulation_steps=settings["gradient_accumulation"],
+            learning_rate=settings["encoder_lr"],
+            bf16=settings["bf16"],
+            # Else Transformers looks for a GPU that knows bfloat16.
+            use_cpu=not torch.accelerator.is_available(),
+            dataloader_pin_memory=torch.cuda.is_available(),
+            report_to=report_to,
+            seed=settings["seed"],
+            **_TRAINING_ARGUMENTS,
+        ),
+        data_collator=DataCollatorForGlobalPointer(tokenizer),
+        train_dataset=data["train"],
+        eval_dataset=data["dev"],
+        compute_metrics=ComputeSpanMetrics(network.config.id2label, unaligned=data["dev"].report.unaligned_counts),
+        callbacks=callbacks,
+        optimizers=(torch.optim.AdamW(groups), None),
+    )
+
+
+def _train(trainer: GlobalPointerTrainer, resume: bool) -> None:
+    """Train under a table of the epochs, from the last complete checkpoint if the run is resumed."""
+    trainer.pop_callback(DEFAULT_PROGRESS_CALLBACK)
+    checkpoint = last_complete_checkpoint(trainer.args.output_dir, trainer.model) if resume else None
+    with closing(EpochLines(list(trainer.model.config.label2id))) as lines:
+        trainer.add_callback(lines)
+        trainer.train(checkpoint)
+
+
+def _save(
+    output: Path,
+    pipe: GlobalPointerNerPipeline,
+    card: GlobalPointerModelCard,
+    metrics: Mapping[str, SpanMetrics],
+    settings: Mapping[str, Any],
+    data: Mapping[str, ExampleDataset],
+    history: Sequence[Mapping[str, float]],
+) -> None:
+    """Write checkpoint, card and metrics.json, and remove what only a resumed run needs."""
+    pipe.save_pretrained(output)
+    card.scores = {name: scores.to_dict() for name, scores in metrics.items()}
+    card.hyperparameters |= {"learning_rate": _rates(settings), "patience": settings["patience"]}
+    card.save(output)
+    content = {
+        **card.scores,
+        "unaligned_entities": {name: len(features.report.unaligned) for name, features in data.items()},
+        "settings": settings,
+        "history": [entry for entry in history if "eval_f1" in entry],
+        "versions": {"transformers": transformers.__version__, "torch": torch.__version__},
+    }
+    with atomic_path(output / _METRICS_NAME) as partial:
+        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    shutil.rmtree(output / CHECKPOINTS_NAME)
+    (output / RUN_SETTINGS_NAME).unlink()
+    if hint := undertraining_hint(history, settings["epochs"]):
+        logger.info(hint)
+
+
+def _rates(settings: Mapping[str, Any]) -> str:
+    return f"{settings['encoder_lr']:g} (encoder), {settings['head_lr']:g} (head)"
+
+
+def undertraining_hint(history: Sequence[Mapping[str, float]], epochs: int) -> str | None:
+    """What to do where the best dev F1 is the last one, and clearly above that of the epochs before the last tenth.
+
+    Args:
+        history (`Sequence[Mapping[str, float]]`): The log of the Trainer.
+        epochs (`int`): The epochs that the run was to have.
+    """
+    scores = [entry["eval_f1"] for entry in history if "eval_f1" in entry]
+    earlier = scores[: -math.ceil(len(scores) / 10)]
+    if len(scores) < epochs or not earlier or scores[-1] < max(scores) or scores[-1] < max(earlier) + 0.005:
+        return None
+    return f"Dev F1 was still rising when training ended: more may be had with {2 * epochs} epochs."

@@ -1,0 +1,24 @@
+from contextlib import closing
+
+import pytest
+
+from conftest import LABELS, MakeTrainer
+from hf_globalpointer.training.epoch_lines import EpochLines
+
+
+def test_each_evaluation_is_a_line_of_scores(make_trainer: MakeTrainer, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = [LABELS[0], "person", "place"]
+    with closing(EpochLines(labels)) as lines:
+        trainer = make_trainer(
+            callbacks=[lines], max_steps=-1, num_train_epochs=2, eval_strategy="epoch", logging_strategy="epoch",
+            disable_tqdm=True,
+        )  # fmt: skip
+        trainer.train()
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    (index,) = [index for index, line in enumerate(shown) if line[:1] == ["epoch"]]
+    assert shown[index][-3:] == labels
+    evaluations = [entry for entry in trainer.state.log_history if "eval_f1" in entry]
+    for number, entry in enumerate(evaluations, start=1):
+        (line,) = [line for line in shown if line[:1] == [f"{number}/2"]]
+        names = ("precision", "recall", "f1", *(f"f1_{label}" for label in labels))
+        assert line[2:] == [f"{entry[f'eval_{name}']:.4f}" for name in names]
