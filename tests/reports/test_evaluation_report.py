@@ -42,7 +42,7 @@ def evaluation() -> Evaluation:
 @pytest.fixture
 def report(evaluation: Evaluation) -> EvaluationReport:
     other = Evaluation.from_predictions(EXAMPLES, [PREDICTIONS[0], [], []], evaluation.labels)
-    counts = [count_by_label(each.texts, evaluation.labels) for each in (evaluation, other)]
+    counts = [count_by_label(each.documents, evaluation.labels) for each in (evaluation, other)]
     return EvaluationReport(
         "a <model>", "d|ata", evaluation, Comparison("other", compare_models(*counts, resamples=50))
     )

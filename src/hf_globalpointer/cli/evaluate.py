@@ -106,4 +106,5 @@ def _compare(name: str, first: "Evaluation", second: "Evaluation") -> "Compariso
     from ..reports.evaluation_report import Comparison
 
     labels = first.labels
-    return Comparison(name, compare_models(count_by_label(first.texts, labels), count_by_label(second.texts, labels)))
+    counts = [count_by_label(evaluation.documents, labels) for evaluation in (first, second)]
+    return Comparison(name, compare_models(counts[0], counts[1]))

@@ -155,9 +155,9 @@ class EvaluationReport:
 
     @property
     def _introduction(self) -> str:
-        counts = self.evaluation.errors.strict
+        counts = self.evaluation.types.metrics.micro
         return (
-            f"Texts: {len(self.evaluation.texts):,}; gold entities: {counts.gold:,}; predictions: "
+            f"Texts: {len(self.evaluation.documents):,}; gold entities: {counts.gold:,}; predictions: "
             f"{counts.predicted:,}, right of these, with type, start and end: {counts.correct:,}. Behind each score "
             "stands its 95 % confidence interval, from a bootstrap of 1,000 resamples of the texts; a dash stands "
             "where there is neither a gold entity nor a prediction."
@@ -209,7 +209,7 @@ class EvaluationReport:
         rows: list[list[_Cell]] = [
             [name, *shown_ratios(counts), *_numbers(counts)]
             for name, counts in (
-                ("type, start and end", errors.strict),
+                ("type, start and end", self.evaluation.types.metrics.micro),
                 ("start and end", errors.boundaries),
                 ("type", errors.labels),
             )
@@ -241,7 +241,7 @@ class EvaluationReport:
         return _Section("Confusion of labels", text, ["gold", *labels, "no such span"], rows)
 
     def _html_error(self, error: SpanError) -> str:
-        text = self.evaluation.texts[error.document]
+        text = self.evaluation.documents[error.document]
         example = text.example
         concerned = [entity for entity in (error.gold, error.predicted) if entity is not None]
         start = max(min(entity.start for entity in concerned) - _CONTEXT, 0)
