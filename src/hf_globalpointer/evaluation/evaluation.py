@@ -15,7 +15,7 @@ from .document_counts import (
 from .error_analysis import ErrorAnalysis
 from .metrics import SpanCounts, SpanMetrics
 from .scored_documents import ScoredDocument, pair_predictions
-from .significance import Interval, SpanIntervals, bootstrap_intervals
+from .significance import Interval, Intervals, SpanIntervals, bootstrap_intervals
 
 
 @dataclass(frozen=True)
@@ -134,11 +134,11 @@ class Evaluation:
         return {"start": entity.start, "end": entity.end, "label": entity.label, "word": word}
 
 
-def _scores(counts: SpanCounts, intervals: Mapping[str, Interval | None]) -> dict[str, Any]:
+def _scores(counts: SpanCounts, intervals: Intervals) -> dict[str, Any]:
     return asdict(counts) | _ratios(counts.to_dict(), intervals)
 
 
-def _ratios(ratios: Mapping[str, float], intervals: Mapping[str, Interval | None]) -> dict[str, Any]:
+def _ratios(ratios: Mapping[str, float], intervals: Intervals) -> dict[str, Any]:
     """Each ratio with its interval, whose ends are null where there is none."""
     return {
         name: {"value": value, **dict(zip(Interval._fields, intervals[name] or (None, None), strict=True))}
