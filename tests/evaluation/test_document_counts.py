@@ -6,19 +6,18 @@ from hf_globalpointer.evaluation.document_counts import (
     DENSITIES,
     LENGTHS,
     DocumentCounts,
-    ScoredText,
     count_by_density,
     count_by_label,
     count_by_length,
     count_by_longest,
-    pair_predictions,
 )
 from hf_globalpointer.evaluation.metrics import SpanCounts, score_predictions
+from hf_globalpointer.evaluation.scored_documents import ScoredDocument, pair_predictions
 
 
-def scored(text: str, gold: list[tuple[int, int, str]], predicted: list[tuple[int, int, str]] = []) -> ScoredText:  # noqa: B006
+def scored(text: str, gold: list[tuple[int, int, str]], predicted: list[tuple[int, int, str]] = []) -> ScoredDocument:  # noqa: B006
     entities = tuple(Entity(*row) for row in gold)
-    return ScoredText(Example(text, entities), frozenset(entities), {Entity(*row): 0.9 for row in predicted})
+    return ScoredDocument(Example(text, entities), {Entity(*row): 0.9 for row in predicted})
 
 
 def gold_groups(documents: DocumentCounts) -> dict[str, int]:
@@ -116,8 +115,3 @@ def test_counts_by_label_are_those_of_score_predictions() -> None:
     assert documents.metrics == score_predictions(examples, found, ["place", "none"])
     assert documents.counts[:, 3].tolist() == [[1, 2, 2], [0, 0, 0], [0, 0, 0]]
     assert documents.counts.dtype == np.int64
-
-
-def test_each_example_needs_its_predictions() -> None:
-    with pytest.raises(ValueError, match="2 examples, but predictions for 1"):
-        pair_predictions([Example("a"), Example("b")], [[]])

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from hf_globalpointer.data import Entity, Example
-from hf_globalpointer.evaluation.document_counts import ScoredText
 from hf_globalpointer.evaluation.error_analysis import ErrorAnalysis, ErrorKind, match_entities
-from hf_globalpointer.evaluation.metrics import SpanCounts, SpanKey, SpanMetrics
+from hf_globalpointer.evaluation.metrics import SpanCounts, SpanMetrics
+from hf_globalpointer.evaluation.scored_documents import ScoredDocument
 
 
 entities = st.builds(
@@ -18,8 +18,8 @@ entities = st.builds(
 entity_sets = st.frozensets(entities, max_size=10)
 
 
-def scored(gold: frozenset[Entity], predicted: frozenset[Entity]) -> ScoredText:
-    return ScoredText(Example("w" * 20, tuple(gold)), gold, dict.fromkeys(predicted, 0.9))
+def scored(gold: frozenset[Entity], predicted: frozenset[Entity]) -> ScoredDocument:
+    return ScoredDocument(Example("w" * 20, tuple(gold)), dict.fromkeys(predicted, 0.9))
 
 
 @pytest.mark.parametrize(
@@ -76,26 +76,30 @@ def test_each_entity_counts_once_and_no_pair_is_left(gold: frozenset[Entity], pr
 
 @given(st.lists(st.tuples(entity_sets, entity_sets), max_size=4))
 def test_agrees_with_an_independent_count(pairs: list[tuple[frozenset[Entity], frozenset[Entity]]]) -> None:
-    analysis = ErrorAnalysis.from_texts([scored(*pair) for pair in pairs])
-    keys = [
-        [SpanKey(i, e.label, e.start, e.end) for i, pair in enumerate(pairs) for e in pair[side]] for side in (0, 1)
-    ]
-    assert analysis.strict == SpanMetrics.from_spans(*keys).micro
+    analysis = ErrorAnalysis.from_documents([scored(*pair) for pair in pairs])
+    keys = [[(i, e.label, e.start, e.end) for i, pair in enumerate(pairs) for e in pair[side]] for side in (0, 1)]
+    kinds = [error.kind for error in analysis.errors]
+    correct = analysis.correct.total()
+    predicted = correct + len(kinds) - kinds.count(ErrorKind.missed)
+    gold = correct + len(kinds) - kinds.count(ErrorKind.spurious)
+    strict = SpanCounts(correct, predicted, gold)
+    assert strict == SpanCounts(len(set(keys[0]) & set(keys[1])), len(keys[1]), len(keys[0]))
+    assert strict == SpanMetrics.from_documents(*([pair[side] for pair in pairs] for side in (0, 1))).micro
     # Without labels, a span counts once.
-    spans = [{(key.sample, key.start, key.end) for key in side} for side in keys]
+    spans = [{(document, start, end) for document, _, start, end in side} for side in keys]
     assert analysis.boundaries == SpanCounts(len(spans[0] & spans[1]), len(spans[1]), len(spans[0]))
-    assert analysis.strict.correct <= analysis.labels.correct <= min(len(keys[0]), len(keys[1]))
+    assert correct <= analysis.labels.correct <= min(len(keys[0]), len(keys[1]))
     for label in "xyz":
         of_gold = sum(count for (gold, _), count in analysis.confusion.items() if gold == label)
         of_predicted = sum(count for (_, found), count in analysis.confusion.items() if found == label)
-        assert (of_gold, of_predicted) == tuple(sum(key.label == label for key in side) for side in keys)
+        assert (of_gold, of_predicted) == tuple(sum(key[1] == label for key in side) for side in keys)
     assert sum(count for *_, count in analysis.frequent()) == len(analysis.errors) == sum(analysis.kinds.values())
 
 
 def test_confusion_and_frequency() -> None:
     gold = frozenset({Entity(0, 2, "a"), Entity(3, 5, "a"), Entity(6, 8, "b"), Entity(9, 12, "b")})
     predicted = frozenset({Entity(0, 2, "a"), Entity(3, 5, "b"), Entity(9, 11, "b")})
-    analysis = ErrorAnalysis.from_texts([scored(gold, predicted)] * 2 + [scored(frozenset(), frozenset())])
+    analysis = ErrorAnalysis.from_documents([scored(gold, predicted)] * 2 + [scored(frozenset(), frozenset())])
     assert analysis.confusion == {("a", "a"): 2, ("a", "b"): 2, ("b", None): 4, (None, "b"): 2}
     assert analysis.frequent() == [
         (ErrorKind.wrong_label, "a", "b", 2),
@@ -118,17 +122,17 @@ def most_pairs(gold: list[Entity], predicted: frozenset[Entity]) -> int:
 def test_type_counts_are_the_most_pairs_and_never_fall(
     gold: frozenset[Entity], predicted: frozenset[Entity], another: Entity
 ) -> None:
-    counts = ErrorAnalysis.from_texts([scored(gold, predicted)]).labels
+    counts = ErrorAnalysis.from_documents([scored(gold, predicted)]).labels
     assert counts == SpanCounts(most_pairs(sorted(gold), predicted), len(predicted), len(gold))
-    assert ErrorAnalysis.from_texts([scored(gold, predicted | {another})]).labels.correct >= counts.correct
+    assert ErrorAnalysis.from_documents([scored(gold, predicted | {another})]).labels.correct >= counts.correct
 
 
 def test_type_counts_where_the_same_span_has_another_label() -> None:
     gold = frozenset({Entity(0, 3, "a")})
     for predicted in ({Entity(0, 2, "a")}, {Entity(0, 2, "a"), Entity(0, 3, "b")}):
-        assert ErrorAnalysis.from_texts([scored(gold, frozenset(predicted))]).labels.recall == 1
+        assert ErrorAnalysis.from_documents([scored(gold, frozenset(predicted))]).labels.recall == 1
 
 
 def test_boundary_counts_of_a_span_with_two_labels() -> None:
     gold, predicted = frozenset({Entity(0, 3, "a"), Entity(0, 3, "b")}), frozenset({Entity(0, 3, "a")})
-    assert ErrorAnalysis.from_texts([scored(gold, predicted)]).boundaries == SpanCounts(1, 1, 1)
+    assert ErrorAnalysis.from_documents([scored(gold, predicted)]).boundaries == SpanCounts(1, 1, 1)

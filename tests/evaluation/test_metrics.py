@@ -1,4 +1,3 @@
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -7,17 +6,25 @@ from hypothesis import given, strategies as st
 from transformers import EvalPrediction
 
 from hf_globalpointer.data import Entity, Example
-from hf_globalpointer.evaluation.metrics import ComputeSpanMetrics, SpanCounts, SpanKey, SpanMetrics, score_predictions
+from hf_globalpointer.evaluation.metrics import (
+    ComputeSpanMetrics,
+    SpanCounts,
+    SpanMetrics,
+    count_spans,
+    score_predictions,
+)
 
 
 ID2LABEL = {0: "date", 1: "person", 2: "place"}
 PAD = [-100, -100, -100]
 
-span_keys = st.builds(SpanKey, st.integers(0, 1), st.sampled_from("xyz"), st.integers(0, 2), st.integers(2, 3))
+entities = st.builds(Entity, st.integers(0, 2), st.integers(2, 3), st.sampled_from("xyz"))
+documents = st.tuples(st.lists(entities, max_size=8), st.lists(entities, max_size=8))
 
 
-def keys(*rows: tuple[str, int, int], sample: int = 0) -> list[SpanKey]:
-    return [SpanKey(sample, *row) for row in rows]
+def document(*rows: tuple[str, int, int]) -> list[list[Entity]]:
+    """The entities of one document."""
+    return [[Entity(start, end, label) for label, start, end in rows]]
 
 
 def predicted(label: str, start: int, end: int) -> dict[str, Any]:
@@ -49,49 +56,62 @@ def test_ratios_over_nothing_are_zero(counts: SpanCounts) -> None:
 
 
 def test_nested_spans_count_each() -> None:
-    gold = keys(("place", 0, 9), ("place", 0, 4), ("person", 5, 9))
-    found = keys(("place", 0, 9), ("person", 5, 9))
-    metrics = SpanMetrics.from_spans(gold, found)
+    gold = document(("place", 0, 9), ("place", 0, 4), ("person", 5, 9))
+    found = document(("place", 0, 9), ("person", 5, 9))
+    metrics = SpanMetrics.from_documents(gold, found)
     assert metrics.per_label == {"person": SpanCounts(1, 1, 1), "place": SpanCounts(1, 1, 2)}
     assert metrics.micro == SpanCounts(2, 2, 3)
 
 
 def test_same_span_with_two_labels_is_two_spans() -> None:
-    metrics = SpanMetrics.from_spans(keys(("a", 0, 2), ("b", 0, 2)), keys(("a", 0, 2)))
+    metrics = SpanMetrics.from_documents(document(("a", 0, 2), ("b", 0, 2)), document(("a", 0, 2)))
     assert metrics.per_label == {"a": SpanCounts(1, 1, 1), "b": SpanCounts(0, 0, 1)}
 
 
-@pytest.mark.parametrize(
-    "wrong", [SpanKey(0, "b", 2, 5), SpanKey(0, "a", 1, 5), SpanKey(0, "a", 2, 4), SpanKey(1, "a", 2, 5)]
-)
-def test_label_start_end_and_sample_must_all_agree(wrong: SpanKey) -> None:
-    gold = SpanKey(0, "a", 2, 5)
-    assert SpanMetrics.from_spans([gold], [wrong]).micro == SpanCounts(0, 1, 1)
-    assert SpanMetrics.from_spans([gold], [wrong, gold]).micro == SpanCounts(1, 2, 1)
+@pytest.mark.parametrize("wrong", [Entity(2, 5, "b"), Entity(1, 5, "a"), Entity(2, 4, "a")])
+def test_label_start_and_end_must_all_agree(wrong: Entity) -> None:
+    gold = Entity(2, 5, "a")
+    assert SpanMetrics.from_documents([[gold]], [[wrong]]).micro == SpanCounts(0, 1, 1)
+    assert SpanMetrics.from_documents([[gold]], [[wrong, gold]]).micro == SpanCounts(1, 2, 1)
+
+
+def test_the_same_entity_in_another_document_is_wrong() -> None:
+    gold = Entity(2, 5, "a")
+    assert SpanMetrics.from_documents([[gold], []], [[], [gold]]).micro == SpanCounts(0, 1, 1)
+    assert SpanMetrics.from_documents([[gold], []], [[gold], [gold]]).micro == SpanCounts(1, 2, 1)
 
 
 def test_duplicates_count_once() -> None:
-    gold, found = keys(("a", 0, 1)) * 2, [*keys(("a", 0, 1)) * 3, *keys(("a", 4, 5)) * 3]
-    assert SpanMetrics.from_spans(iter(gold), iter(found)).micro == SpanCounts(1, 2, 1)
+    gold, found = [("a", 0, 1)] * 2, [("a", 0, 1)] * 3 + [("a", 4, 5)] * 3
+    once = SpanMetrics.from_documents(map(iter, document(*gold)), map(iter, document(*found)))
+    assert once.micro == SpanCounts(1, 2, 1)
+
+
+def test_spans_are_counted_by_any_group() -> None:
+    counts = count_spans(iter([3, 5, 5, 8]), iter([3, 4, 8, 8]), lambda number: "even" if number % 2 == 0 else "odd")
+    assert counts == {"odd": SpanCounts(1, 1, 2), "even": SpanCounts(1, 2, 1)}
+    assert sum(counts.values(), SpanCounts()) == SpanCounts(2, 3, 3)
 
 
 def test_macro_leaves_out_types_that_do_not_occur() -> None:
-    gold = keys(("missed", 0, 1), ("right", 0, 1))
-    found = keys(("invented", 0, 1), ("right", 0, 1), ("right", 1, 2))
-    metrics = SpanMetrics.from_spans(gold, found, ["absent", "right", "missed"])
+    gold = document(("missed", 0, 1), ("right", 0, 1))
+    found = document(("invented", 0, 1), ("right", 0, 1), ("right", 1, 2))
+    metrics = SpanMetrics.from_documents(gold, found, ["absent", "right", "missed"])
     assert list(metrics.per_label) == ["absent", "right", "missed", "invented"]
     assert metrics.per_label["absent"] == SpanCounts(0, 0, 0)
     assert metrics.macro == pytest.approx({"precision": 0.5 / 3, "recall": 1 / 3, "f1": (2 / 3) / 3})
 
 
 def test_given_labels_come_first_and_others_sorted() -> None:
-    metrics = SpanMetrics.from_spans(keys(("z", 0, 1), ("b", 0, 1)), keys(("a", 0, 1)), iter(["z", "y", "z"]))
+    metrics = SpanMetrics.from_documents(
+        document(("z", 0, 1), ("b", 0, 1)), document(("a", 0, 1)), iter(["z", "y", "z"])
+    )
     assert list(metrics.per_label) == ["z", "y", "a", "b"]
 
 
 @pytest.mark.parametrize("labels", [(), ("a", "b")])
 def test_nothing_at_all_is_zero(labels: tuple[str, ...]) -> None:
-    assert set(SpanMetrics.from_spans([], [], labels).to_dict().values()) == {0.0}
+    assert set(SpanMetrics.from_documents([], [], labels).to_dict().values()) == {0.0}
 
 
 def test_flat_numbers() -> None:
@@ -111,14 +131,14 @@ def test_flat_numbers() -> None:
     assert metrics.to_dict() == {**overall, **a, **b, **c}
 
 
-@given(
-    st.lists(span_keys, max_size=15), st.lists(span_keys, max_size=15), st.lists(st.sampled_from("wxyz"), max_size=4)
-)
-def test_agrees_with_brute_force(gold: list[SpanKey], found: list[SpanKey], labels: list[str]) -> None:
-    def count(spans: Iterable[SpanKey], label: str | None = None) -> int:
-        distinct: list[SpanKey] = []
+@given(st.lists(documents, max_size=3), st.lists(st.sampled_from("wxyz"), max_size=4))
+def test_agrees_with_brute_force(pairs: list[tuple[list[Entity], list[Entity]]], labels: list[str]) -> None:
+    gold, found = ([(i, e) for i, pair in enumerate(pairs) for e in pair[side]] for side in (0, 1))
+
+    def count(spans: list[tuple[int, Entity]], label: str | None = None) -> int:
+        distinct: list[tuple[int, Entity]] = []
         for span in spans:
-            if span not in distinct and label in (None, span.label):
+            if span not in distinct and label in (None, span[1].label):
                 distinct.append(span)
         return len(distinct)
 
@@ -126,7 +146,7 @@ def test_agrees_with_brute_force(gold: list[SpanKey], found: list[SpanKey], labe
         correct = count([span for span in found if span in gold], label)
         return ratios(correct, count(found, label), count(gold, label))
 
-    result = SpanMetrics.from_spans(gold, found, labels).to_dict()
+    result = SpanMetrics.from_documents(*([pair[side] for pair in pairs] for side in (0, 1)), labels).to_dict()
     names = ("precision", "recall", "f1")
     occurring = [label for label in "xyz" if count([*gold, *found], label)]
     assert tuple(result.pop(name) for name in names) == pytest.approx(expected())

@@ -132,9 +132,9 @@ def test_models_of_equal_skill_rarely_differ() -> None:
 
 def test_what_cannot_be_compared() -> None:
     counts = documents(np.array([[[1, 1, 1]]]))
-    with pytest.raises(ValueError, match="same types in the same documents"):
+    with pytest.raises(ValueError, match="same labels in the same documents"):
         compare_models(counts, documents(np.array([[[1, 1, 2]]])))
-    with pytest.raises(ValueError, match="same types in the same documents"):
+    with pytest.raises(ValueError, match="same labels in the same documents"):
         compare_models(counts, DocumentCounts(("z",), counts.counts))
     with pytest.raises(ValueError, match="no documents"):
         bootstrap_intervals(documents(np.zeros((0, 1, 3), dtype=np.int64)))

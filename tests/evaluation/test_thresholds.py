@@ -28,14 +28,8 @@ from hf_globalpointer import (
 )
 from hf_globalpointer.cli import main
 from hf_globalpointer.evaluation import thresholds
-from hf_globalpointer.evaluation.thresholds import (
-    Candidates,
-    LabelCandidates,
-    best_thresholds,
-    collect_candidates,
-    plot_curves,
-    precision_recall_curve,
-)
+from hf_globalpointer.evaluation.threshold_curves import plot_curves, precision_recall_curve
+from hf_globalpointer.evaluation.thresholds import Candidates, LabelCandidates, best_thresholds, collect_candidates
 
 
 PRESENT = [0.002, 0.3, 0.5, 0.9]
@@ -205,7 +199,7 @@ def test_the_model_predicts_what_the_search_promised_however_close_or_extreme_th
     first, scores = decide(min(0.01, present))
     gold = int(is_gold[first].sum()) + missed
     one = LabelCandidates(scores.numpy(), is_gold[first].numpy(), gold, present)
-    found = Candidates({"x": one}, score_threshold=score_threshold)
+    found = Candidates({"x": one})
 
     def check(threshold: float, promised: tuple[int, int]) -> None:
         predicted, _ = decide(threshold)

@@ -13,7 +13,8 @@ from hf_globalpointer.evaluation.error_analysis import ErrorKind
 from hf_globalpointer.evaluation.evaluation import Evaluation
 from hf_globalpointer.evaluation.metrics import score_predictions
 from hf_globalpointer.evaluation.significance import compare_models
-from hf_globalpointer.reports.evaluation_report import Comparison, EvaluationReport
+from hf_globalpointer.reports.evaluation_report import EvaluationReport
+from hf_globalpointer.reports.evaluation_tables import Comparison
 
 
 EXAMPLES = [
@@ -42,7 +43,7 @@ def evaluation() -> Evaluation:
 @pytest.fixture
 def report(evaluation: Evaluation) -> EvaluationReport:
     other = Evaluation.from_predictions(EXAMPLES, [PREDICTIONS[0], [], []], evaluation.labels)
-    counts = [count_by_label(each.texts, evaluation.labels) for each in (evaluation, other)]
+    counts = [count_by_label(each.documents, evaluation.labels) for each in (evaluation, other)]
     return EvaluationReport(
         "a <model>", "d|ata", evaluation, Comparison("other", compare_models(*counts, resamples=50))
     )
@@ -122,7 +123,7 @@ def test_markdown_tables(report: EvaluationReport) -> None:
     assert types["micro"][0].startswith("0.2500 ")
     assert types["micro"][-3:] == ["4", "4", "1"]
     assert cells(markdown, "Confusion of labels")["p"] == ["1", "1", "0", "0"]
-    assert cells(markdown, "What must be right")["start and end"][-1] == "2"
+    assert cells(markdown, "What must be correct")["start and end"][-1] == "2"
     assert len(cells(markdown, "Compared with another model")) == 6
     # Every row of a table has as many cells as its header.
     for table in re.findall(r"(?:^\|.*\n)+", markdown, re.MULTILINE):
@@ -166,7 +167,7 @@ def test_nothing_found_and_nothing_to_find() -> None:
     assert cells(markdown, "By type")["micro"] == ["-", "-", "-", "0", "0", "0"]
     assert cells(markdown, "By type")["macro"][:3] == ["-", "-", "-"]
     assert cells(markdown, "By length of the entity")["\\< 3"] == ["-", "-", "-", "0", "0", "0"]
-    assert cells(markdown, "What must be right")["type"] == ["-", "-", "-", "0", "0", "0"]
+    assert cells(markdown, "What must be correct")["type"] == ["-", "-", "-", "0", "0", "0"]
     with pytest.raises(ValueError, match="no documents"):
         Evaluation.from_predictions([], [])
 

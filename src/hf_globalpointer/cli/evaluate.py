@@ -26,7 +26,7 @@ from .inputs import readable_file
 if TYPE_CHECKING:
     from ..evaluation.evaluation import Evaluation
     from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
-    from ..reports.evaluation_report import Comparison
+    from ..reports.evaluation_tables import Comparison
 
 
 def evaluate(
@@ -103,7 +103,8 @@ def _evaluate(
 def _compare(name: str, first: "Evaluation", second: "Evaluation") -> "Comparison":
     from ..evaluation.document_counts import count_by_label
     from ..evaluation.significance import compare_models
-    from ..reports.evaluation_report import Comparison
+    from ..reports.evaluation_tables import Comparison
 
     labels = first.labels
-    return Comparison(name, compare_models(count_by_label(first.texts, labels), count_by_label(second.texts, labels)))
+    counts = [count_by_label(evaluation.documents, labels) for evaluation in (first, second)]
+    return Comparison(name, compare_models(counts[0], counts[1]))

@@ -5,7 +5,7 @@ from rich.text import Text
 
 from ..evaluation.evaluation import Evaluation
 from ..evaluation.metrics import SpanCounts, SpanMetrics
-from ..reports.evaluation_report import Comparison, shown_ratios
+from ..reports.evaluation_tables import Comparison, shown_ratios
 
 
 def metrics_table(metrics: SpanMetrics, title: str) -> Table:

@@ -20,7 +20,7 @@ from .inputs import readable_file
 
 if TYPE_CHECKING:
     from ..evaluation.metrics import SpanMetrics
-    from ..evaluation.thresholds import Curve
+    from ..evaluation.threshold_curves import Curve
 
 _NOTE = (
     "The thresholds in config.json were chosen later, with `hf-globalpointer tune-thresholds`; the scores above were "
@@ -88,7 +88,8 @@ def tune_thresholds(
 
     # These take seconds to import.
     from ..evaluation.pipeline_metrics import evaluate_examples
-    from ..evaluation.thresholds import FLOOR, best_thresholds, collect_candidates, plot_curves, precision_recall_curve
+    from ..evaluation.threshold_curves import plot_curves, precision_recall_curve
+    from ..evaluation.thresholds import FLOOR, best_thresholds, collect_candidates
     from ..training.run_folder import check_output_folder
 
     pipe = load_pipeline(str(model))

@@ -2,62 +2,22 @@
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.examples import Entity, Example
+from ..data.examples import Entity
 from ..modeling.scripts import UNSPACED_SCRIPTS
-from .metrics import SpanCounts, SpanMetrics
+from .metrics import SpanCounts, SpanMetrics, count_spans
+from .scored_documents import ScoredDocument
 
 
 LENGTHS = ("< 3", "3-5", ">= 6")
 DENSITIES = ("< 0.1", "0.1-0.3", ">= 0.3")
 _UNSPACED = "".join(f"{chr(first)}-{chr(last)}" for first, last in UNSPACED_SCRIPTS)
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
-
-
-@dataclass(frozen=True)
-class ScoredText:
-    """A text with its gold entities and those predicted for it.
-
-    Args:
-        example (`Example`): The text.
-        gold (`frozenset[Entity]`): Its distinct gold entities.
-        predicted (`Mapping[Entity, float]`): The predicted ones, each with its score.
-    """
-
-    example: Example
-    gold: frozenset[Entity]
-    predicted: Mapping[Entity, float]
-
-
-def pair_predictions(
-    examples: Sequence[Example], predictions: Sequence[Sequence[Mapping[str, Any]]]
-) -> list[ScoredText]:
-    """Texts with what the pipeline predicted for them; an entity that is given twice counts once.
-
-    Args:
-        examples (`Sequence[Example]`): Texts with their entities.
-        predictions (`Sequence[Sequence[Mapping]]`): For each text, the entities as the pipeline gives them.
-
-    Raises:
-        ValueError: If there are not as many predictions as examples.
-    """
-    if len(examples) != len(predictions):
-        raise ValueError(f"{len(examples)} examples, but predictions for {len(predictions)}.")
-    return [
-        ScoredText(
-            example,
-            frozenset(example.entities),
-            # Offsets may be NumPy's integers, which JSON does not take.
-            {Entity(int(p["start"]), int(p["end"]), p["entity_group"]): p["score"] for p in found},
-        )
-        for example, found in zip(examples, predictions, strict=True)
-    ]
 
 
 @dataclass(frozen=True)
@@ -79,14 +39,14 @@ class DocumentCounts:
         return SpanMetrics({name: SpanCounts(*total) for name, total in zip(self.names, totals, strict=True)})
 
 
-def count_by_label(texts: Sequence[ScoredText], labels: Iterable[str] = ()) -> DocumentCounts:
+def count_by_label(documents: Sequence[ScoredDocument], labels: Iterable[str] = ()) -> DocumentCounts:
     """Group entities by their types: those of `labels` first, then what others there are, sorted."""
     labels = dict.fromkeys(labels)
-    others = {entity.label for text in texts for entity in text.gold | text.predicted.keys()} - labels.keys()
-    return _count(texts, (*labels, *sorted(others)), lambda text: lambda entity: entity.label)
+    others = {entity.label for each in documents for entity in each.gold | each.predicted.keys()} - labels.keys()
+    return _count(documents, (*labels, *sorted(others)), lambda _: lambda entity: entity.label)
 
 
-def count_by_length(texts: Sequence[ScoredText]) -> DocumentCounts:
+def count_by_length(documents: Sequence[ScoredDocument]) -> DocumentCounts:
     """Group entities by the number of their words, a prediction by its own; a right one has that of its gold entity.
 
     A word is what stands between whitespace; where it holds ideographs, kana or other characters of scripts without
@@ -94,14 +54,14 @@ def count_by_length(texts: Sequence[ScoredText]) -> DocumentCounts:
     wholly or in part.
     """
 
-    def grouping(text: ScoredText) -> Callable[[Entity], str]:
-        words = _Words(text.example.text)
+    def grouping(document: ScoredDocument) -> Callable[[Entity], str]:
+        words = _Words(document.example.text)
         return lambda entity: LENGTHS[_length_group(len(words.of(entity)))]
 
-    return _count(texts, LENGTHS, grouping)
+    return _count(documents, LENGTHS, grouping)
 
 
-def count_by_longest(texts: Sequence[ScoredText]) -> DocumentCounts:
+def count_by_longest(documents: Sequence[ScoredDocument]) -> DocumentCounts:
     """Group texts by the number of words of their longest gold entity, 0 where there is none.
 
     These are the groups L-1, L-2 and L-3 of Table 6 (Su et al., 2022): the paper does not say how it gives a sentence
@@ -109,15 +69,15 @@ def count_by_longest(texts: Sequence[ScoredText]) -> DocumentCounts:
     see [`count_by_length`].
     """
 
-    def grouping(text: ScoredText) -> Callable[[Entity], str]:
-        words = _Words(text.example.text)
-        longest = max((len(words.of(entity)) for entity in text.gold), default=0)
+    def grouping(document: ScoredDocument) -> Callable[[Entity], str]:
+        words = _Words(document.example.text)
+        longest = max((len(words.of(entity)) for entity in document.gold), default=0)
         return lambda entity: LENGTHS[_length_group(longest)]
 
-    return _count(texts, LENGTHS, grouping)
+    return _count(documents, LENGTHS, grouping)
 
 
-def count_by_density(texts: Sequence[ScoredText]) -> DocumentCounts:
+def count_by_density(documents: Sequence[ScoredDocument]) -> DocumentCounts:
     """Group texts by their density: the share of their words that lie in gold entities, each counted once.
 
     These are the groups D-1, D-2 and D-3 of Table 6 (Su et al., 2022). The paper writes <= 0.1 and <= 0.3, but the 10
@@ -125,13 +85,13 @@ def count_by_density(texts: Sequence[ScoredText]) -> DocumentCounts:
     repeats that of L-1. For what a word is, see [`count_by_length`].
     """
 
-    def grouping(text: ScoredText) -> Callable[[Entity], str]:
-        words = _Words(text.example.text)
-        covered = {word for entity in text.gold for word in words.of(entity)}
+    def grouping(document: ScoredDocument) -> Callable[[Entity], str]:
+        words = _Words(document.example.text)
+        covered = {word for entity in document.gold for word in words.of(entity)}
         density = len(covered) / max(len(words.starts), 1)
         return lambda entity: DENSITIES[bisect_right((0.1, 0.3), density)]
 
-    return _count(texts, DENSITIES, grouping)
+    return _count(documents, DENSITIES, grouping)
 
 
 class _Words:
@@ -151,14 +111,14 @@ def _length_group(words: int) -> int:
 
 
 def _count(
-    texts: Sequence[ScoredText], names: tuple[str, ...], grouping: Callable[[ScoredText], Callable[[Entity], str]]
+    documents: Sequence[ScoredDocument],
+    names: tuple[str, ...],
+    grouping: Callable[[ScoredDocument], Callable[[Entity], str]],
 ) -> DocumentCounts:
     """Count, given for each text what gives the group of an entity."""
     index = {name: group for group, name in enumerate(names)}
-    counts = np.zeros((len(texts), len(names), 3), dtype=np.int64)
-    for document, text in zip(counts, texts, strict=True):
-        group_of = grouping(text)
-        for column, entities in enumerate((text.gold & text.predicted.keys(), text.predicted, text.gold)):
-            for entity in entities:
-                document[index[group_of(entity)], column] += 1
+    counts = np.zeros((len(documents), len(names), 3), dtype=np.int64)
+    for row, document in zip(counts, documents, strict=True):
+        for name, group in count_spans(document.gold, document.predicted, grouping(document)).items():
+            row[index[name]] = astuple(group)
     return DocumentCounts(names, counts)

@@ -2,13 +2,13 @@
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from ..data.examples import Entity
-from .document_counts import ScoredText
-from .metrics import SpanCounts
+from .metrics import SpanCounts, SpanMetrics
+from .scored_documents import ScoredDocument
 
 
 class ErrorKind(StrEnum):
@@ -63,29 +63,21 @@ class ErrorAnalysis:
     labels: SpanCounts
 
     @classmethod
-    def from_texts(cls, texts: Sequence[ScoredText]) -> "ErrorAnalysis":
-        """Match the predictions of each text with its gold entities, one with one; see [`match_entities`]."""
+    def from_documents(cls, documents: Sequence[ScoredDocument]) -> "ErrorAnalysis":
+        """Match the predictions of each document with its gold entities, one with one; see [`match_entities`]."""
         errors = [
-            SpanError(kind, document, gold, predicted)
-            for document, text in enumerate(texts)
-            for kind, gold, predicted in match_entities(text.gold, text.predicted.keys())
+            SpanError(kind, index, gold, predicted)
+            for index, document in enumerate(documents)
+            for kind, gold, predicted in match_entities(document.gold, document.predicted.keys())
         ]
-        correct = Counter(entity.label for text in texts for entity in text.gold & text.predicted.keys())
-        return cls(errors, correct, _sum(map(_count_boundaries, texts)), _sum(map(_count_labels, texts)))
+        correct = Counter(e.label for document in documents for e in document.gold & document.predicted.keys())
+        return cls(errors, correct, _count_boundaries(documents), _count_labels(documents))
 
     @property
     def kinds(self) -> dict[ErrorKind, int]:
         """How many errors there are of each kind."""
         counts = Counter(error.kind for error in self.errors)
         return {kind: counts[kind] for kind in ErrorKind}
-
-    @property
-    def strict(self) -> SpanCounts:
-        """The counts of the strict scores."""
-        kinds = self.kinds
-        total = self.correct.total()
-        matched = total + kinds[ErrorKind.wrong_label] + kinds[ErrorKind.wrong_boundary] + kinds[ErrorKind.wrong_both]
-        return SpanCounts(total, matched + kinds[ErrorKind.spurious], matched + kinds[ErrorKind.missed])
 
     @property
     def confusion(self) -> Counter[tuple[str | None, str | None]]:
@@ -180,30 +172,24 @@ def _overlapping_of_a_label(gold: list[Entity], predicted: list[Entity]) -> list
     return [(one, other) for one, other in _overlapping(gold, predicted) if one.label == other.label]
 
 
-def _sum(counts: Iterable[SpanCounts]) -> SpanCounts:
-    total = Counter[str]()
-    for each in counts:
-        total.update(asdict(each))
-    return SpanCounts(total["correct"], total["predicted"], total["gold"])
+def _count_boundaries(documents: Sequence[ScoredDocument]) -> SpanCounts:
+    """Count distinct spans: entities without their labels."""
+    gold = ([Entity(e.start, e.end, "") for e in document.gold] for document in documents)
+    predicted = ([Entity(e.start, e.end, "") for e in document.predicted] for document in documents)
+    return SpanMetrics.from_documents(gold, predicted).micro
 
 
-def _count_boundaries(text: ScoredText) -> SpanCounts:
-    """Count distinct spans."""
-    gold, predicted = ({(e.start, e.end) for e in entities} for entities in (text.gold, text.predicted))
-    return SpanCounts(len(gold & predicted), len(predicted), len(gold))
-
-
-def _count_labels(text: ScoredText) -> SpanCounts:
+def _count_labels(documents: Sequence[ScoredDocument]) -> SpanCounts:
     """Count pairs of one label that overlap."""
-    labels = {entity.label for entity in text.gold}
-    pairs = (
-        _most_pairs(*([e for e in entities if e.label == label] for entities in (text.gold, text.predicted)))
-        for label in labels
-    )
-    return SpanCounts(sum(pairs), len(text.predicted), len(text.gold))
+    total = SpanCounts()
+    for document in documents:
+        for label in {entity.label for entity in (*document.gold, *document.predicted)}:
+            gold, predicted = ([e for e in side if e.label == label] for side in (document.gold, document.predicted))
+            total += SpanCounts(_most_pairs(gold, predicted), len(predicted), len(gold))
+    return total
 
 
-def _most_pairs(gold: Iterable[Entity], predicted: Iterable[Entity]) -> int:
+def _most_pairs(gold: Sequence[Entity], predicted: Sequence[Entity]) -> int:
     """The most pairs of a gold entity and a prediction that overlap, one with one.
 
     Whichever ends first is paired with the one that ends first of those that it overlaps. All of these hold its last

@@ -7,16 +7,15 @@ from typing import Any
 from ..data.examples import Entity, Example
 from .document_counts import (
     DocumentCounts,
-    ScoredText,
     count_by_density,
     count_by_label,
     count_by_length,
     count_by_longest,
-    pair_predictions,
 )
 from .error_analysis import ErrorAnalysis
 from .metrics import SpanCounts, SpanMetrics
-from .significance import Interval, SpanIntervals, bootstrap_intervals
+from .scored_documents import ScoredDocument, pair_predictions
+from .significance import Interval, Intervals, SpanIntervals, bootstrap_intervals
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Evaluation:
     """The scores of a model on labeled texts, and its errors.
 
     Args:
-        texts (`list[ScoredText]`): The texts, with gold entities and predictions.
+        documents (`list[ScoredDocument]`): The texts, with gold entities and predictions.
         types (`Breakdown`): By type.
         lengths (`Breakdown`): By the number of words of the entity, see [`count_by_length`].
         longest (`Breakdown`): By the longest entity of the text, see [`count_by_longest`].
@@ -56,7 +55,7 @@ class Evaluation:
         errors (`ErrorAnalysis`): The errors.
     """
 
-    texts: list[ScoredText]
+    documents: list[ScoredDocument]
     types: Breakdown
     lengths: Breakdown
     longest: Breakdown
@@ -80,14 +79,14 @@ class Evaluation:
         Raises:
             ValueError: If there are no examples, or not as many predictions.
         """
-        texts = pair_predictions(examples, predictions)
+        documents = pair_predictions(examples, predictions)
         return cls(
-            texts,
-            types=Breakdown.from_documents(count_by_label(texts, labels)),
-            lengths=Breakdown.from_documents(count_by_length(texts)),
-            longest=Breakdown.from_documents(count_by_longest(texts)),
-            densities=Breakdown.from_documents(count_by_density(texts)),
-            errors=ErrorAnalysis.from_texts(texts),
+            documents,
+            types=Breakdown.from_documents(count_by_label(documents, labels)),
+            lengths=Breakdown.from_documents(count_by_length(documents)),
+            longest=Breakdown.from_documents(count_by_longest(documents)),
+            densities=Breakdown.from_documents(count_by_density(documents)),
+            errors=ErrorAnalysis.from_documents(documents),
         )
 
     @property
@@ -100,7 +99,7 @@ class Evaluation:
         metrics, intervals = self.types.metrics, self.types.intervals
         confusion = self.errors.confusion
         return {
-            "documents": len(self.texts),
+            "documents": len(self.documents),
             "micro": _scores(metrics.micro, intervals.micro),
             "macro": _ratios(metrics.macro, intervals.macro),
             "types": self.types.to_dict(),
@@ -120,7 +119,7 @@ class Evaluation:
                 {
                     "kind": str(error.kind),
                     "document": error.document,
-                    "id": self.texts[error.document].example.id,
+                    "id": self.documents[error.document].example.id,
                     "gold": self._entity(error.document, error.gold),
                     "predicted": self._entity(error.document, error.predicted),
                 }
@@ -131,15 +130,15 @@ class Evaluation:
     def _entity(self, document: int, entity: Entity | None) -> dict[str, Any] | None:
         if entity is None:
             return None
-        word = self.texts[document].example.text[entity.start : entity.end]
+        word = self.documents[document].example.text[entity.start : entity.end]
         return {"start": entity.start, "end": entity.end, "label": entity.label, "word": word}
 
 
-def _scores(counts: SpanCounts, intervals: Mapping[str, Interval | None]) -> dict[str, Any]:
+def _scores(counts: SpanCounts, intervals: Intervals) -> dict[str, Any]:
     return asdict(counts) | _ratios(counts.to_dict(), intervals)
 
 
-def _ratios(ratios: Mapping[str, float], intervals: Mapping[str, Interval | None]) -> dict[str, Any]:
+def _ratios(ratios: Mapping[str, float], intervals: Intervals) -> dict[str, Any]:
     """Each ratio with its interval, whose ends are null where there is none."""
     return {
         name: {"value": value, **dict(zip(Interval._fields, intervals[name] or (None, None), strict=True))}

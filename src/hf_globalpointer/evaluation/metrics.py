@@ -1,15 +1,16 @@
-"""Strict span metrics: a prediction counts only if type, start and end are all right."""
+"""Strict span metrics: a prediction is correct only if label, start and end all are."""
 
-from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.examples import Example
+from ..data.examples import Entity, Example
+from .scored_documents import pair_predictions
 
 
 if TYPE_CHECKING:
@@ -19,27 +20,23 @@ if TYPE_CHECKING:
 # What `evaluate.load` takes to load the same scores as a module of the library Evaluate.
 SPAN_F1 = str(Path(__file__).with_name("span_f1.py"))
 
-
-class SpanKey(NamedTuple):
-    """What must agree for a prediction to be right."""
-
-    sample: Hashable
-    label: str
-    start: int
-    end: int
+_Span = TypeVar("_Span", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class SpanCounts:
-    """How many spans were right, predicted and gold; a ratio over nothing is 0."""
+    """How many spans were correct, predicted and gold; a ratio over nothing is 0."""
 
-    correct: int
-    predicted: int
-    gold: int
+    correct: int = 0
+    predicted: int = 0
+    gold: int = 0
+
+    def __add__(self, other: "SpanCounts") -> "SpanCounts":
+        return SpanCounts(self.correct + other.correct, self.predicted + other.predicted, self.gold + other.gold)
 
     @property
     def precision(self) -> float:
-        """The share of the predicted spans that is right."""
+        """The share of the predicted spans that is correct."""
         return self.correct / self.predicted if self.predicted else 0.0
 
     @property
@@ -57,54 +54,75 @@ class SpanCounts:
         return {"precision": self.precision, "recall": self.recall, "f1": self.f1}
 
 
-@dataclass(frozen=True)
-class SpanMetrics:
-    """Strict precision, recall and F1: of each type, micro and macro.
+def count_spans(
+    gold: Iterable[_Span], predicted: Iterable[_Span], group_of: Callable[[_Span], str]
+) -> dict[str, SpanCounts]:
+    """Count the correct, predicted and gold spans of each group; a span that is given twice counts once.
 
     Args:
-        per_label (`dict[str, SpanCounts]`): The counts of every type.
+        gold (`Iterable`): Gold spans, in a form in which those that agree are equal.
+        predicted (`Iterable`): Predicted spans in the same form.
+        group_of (`Callable`): Gives the group of a span, such as its label.
+    """
+    gold, predicted = set(gold), set(predicted)
+    correct, found, wanted = (Counter(map(group_of, spans)) for spans in (gold & predicted, predicted, gold))
+    return {group: SpanCounts(correct[group], found[group], wanted[group]) for group in found | wanted}
+
+
+@dataclass(frozen=True)
+class SpanMetrics:
+    """Strict precision, recall and F1: of each label, micro and macro.
+
+    Args:
+        per_label (`dict[str, SpanCounts]`): The counts of every label.
     """
 
     per_label: dict[str, SpanCounts]
 
     @classmethod
-    def from_spans(
-        cls, gold: Iterable[SpanKey], predicted: Iterable[SpanKey], labels: Iterable[str] = ()
+    def from_documents(
+        cls, gold: Iterable[Iterable[Entity]], predicted: Iterable[Iterable[Entity]], labels: Iterable[str] = ()
     ) -> "SpanMetrics":
-        """Compare two collections of spans; one that occurs twice in a collection counts once.
+        """Compare the entities of documents; one that occurs twice in a document counts once.
 
         Args:
-            gold (`Iterable[SpanKey]`): The true spans.
-            predicted (`Iterable[SpanKey]`): The predicted ones.
-            labels (`Iterable[str]`, *optional*): Types to list first, in this order, whether they occur or not.
+            gold (`Iterable[Iterable[Entity]]`): The gold entities of each document.
+            predicted (`Iterable[Iterable[Entity]]`): The predicted entities of the same documents.
+            labels (`Iterable[str]`, *optional*): Labels to list first, in this order, whether they occur or not.
         """
-        gold, predicted = set(gold), set(predicted)
-        counts = [Counter(span.label for span in spans) for spans in (gold & predicted, predicted, gold)]
-        order = [*dict.fromkeys(labels), *sorted((counts[1] | counts[2]).keys() - set(labels))]
-        return cls({label: SpanCounts(*(count[label] for count in counts)) for label in order})
+        counts = count_spans(_numbered(gold), _numbered(predicted), lambda span: span[1].label)
+        return cls.ordered(counts, labels)
+
+    @classmethod
+    def ordered(cls, counts: Mapping[str, SpanCounts], labels: Iterable[str]) -> "SpanMetrics":
+        """The counts of `labels` in this order, zero where there are none, then of the other labels, sorted."""
+        labels = dict.fromkeys(labels)
+        order = [*labels, *sorted(counts.keys() - labels.keys())]
+        return cls({label: counts.get(label, SpanCounts()) for label in order})
 
     @property
     def micro(self) -> SpanCounts:
-        """The counts of all types together."""
-        counts = self.per_label.values()
-        return SpanCounts(
-            sum(c.correct for c in counts), sum(c.predicted for c in counts), sum(c.gold for c in counts)
-        )
+        """The counts of all labels together."""
+        return sum(self.per_label.values(), SpanCounts())
 
     @property
     def macro(self) -> dict[str, float]:
-        """Mean precision, recall and F1 over the types that occur, in the data or among the predictions."""
+        """Mean precision, recall and F1 over the labels that occur, in the data or among the predictions."""
         present = [counts.to_dict() for counts in self.per_label.values() if counts.gold or counts.predicted]
-        names = SpanCounts(0, 0, 0).to_dict()
+        names = SpanCounts().to_dict()
         return {name: sum(ratios[name] for ratios in present) / max(len(present), 1) for name in names}
 
     def to_dict(self, per_label: bool = True) -> dict[str, float]:
-        """Flat numbers: `precision`, `recall`, `f1` (micro), `macro_f1` and so on; `f1_<type>` and so on."""
+        """Flat numbers: `precision`, `recall`, `f1` (micro), `macro_f1` and so on; `f1_<label>` and so on."""
         result = self.micro.to_dict() | {f"macro_{name}": value for name, value in self.macro.items()}
         if per_label:
             for label, counts in self.per_label.items():
                 result |= {f"{name}_{label}": value for name, value in counts.to_dict().items()}
         return result
+
+
+def _numbered(documents: Iterable[Iterable[Entity]]) -> Iterator[tuple[int, Entity]]:
+    return ((index, entity) for index, entities in enumerate(documents) for entity in entities)
 
 
 def score_predictions(
@@ -115,19 +133,13 @@ def score_predictions(
     Args:
         examples (`Sequence[Example]`): Texts with their entities.
         predictions (`Sequence[Sequence[Mapping]]`): For each text, the entities as the pipeline gives them.
-        labels (`Iterable[str]`, *optional*): Types to list first.
+        labels (`Iterable[str]`, *optional*): Labels to list first.
 
     Raises:
         ValueError: If there are not as many predictions as examples.
     """
-    if len(examples) != len(predictions):
-        raise ValueError(f"{len(examples)} examples, but predictions for {len(predictions)}.")
-    pairs = list(zip(examples, predictions, strict=True))
-    gold = (SpanKey(i, e.label, e.start, e.end) for i, (example, _) in enumerate(pairs) for e in example.entities)
-    predicted = (
-        SpanKey(i, p["entity_group"], p["start"], p["end"]) for i, (_, found) in enumerate(pairs) for p in found
-    )
-    return SpanMetrics.from_spans(gold, predicted, labels)
+    documents = pair_predictions(examples, predictions)
+    return SpanMetrics.from_documents((d.gold for d in documents), (d.predicted for d in documents), labels)
 
 
 @dataclass
@@ -135,25 +147,26 @@ class ComputeSpanMetrics:
     """`compute_metrics` for the Trainer: takes the spans that a GlobalPointer model predicts, never its logits.
 
     Args:
-        id2label (`Mapping[int, str]`): The types of the model.
+        id2label (`Mapping[int, str]`): The labels of the model.
         unaligned (`Mapping[str, int]`, *optional*):
             Gold entities of each label that have no row in the labels because they could not be aligned
             (`AlignmentReport.unaligned_counts`); each is counted as not found.
-        per_label (`bool`, *optional*, defaults to `True`): Whether to report every type beside micro and macro.
+        per_label (`bool`, *optional*, defaults to `True`): Whether to report every label beside micro and macro.
     """
 
     id2label: Mapping[int, str]
     unaligned: Mapping[str, int] = field(default_factory=dict)
     per_label: bool = True
-    # Of the batches so far, and how many samples they had.
-    _gold: set[SpanKey] = field(default_factory=set, init=False, repr=False)
-    _predicted: set[SpanKey] = field(default_factory=set, init=False, repr=False)
-    _samples: int = field(default=0, init=False, repr=False)
+    # Of the batches so far.
+    _counts: defaultdict[str, SpanCounts] = field(
+        default_factory=lambda: defaultdict(SpanCounts), init=False, repr=False
+    )
 
     def __call__(self, prediction: "EvalPrediction", compute_result: bool = True) -> dict[str, float]:
-        """Score predictions `(N, K, 3)` against `label_ids` `(N, M, 3)`, rows (type, first, last) padded with -100.
+        """Score predictions `(N, K, 3)` against `label_ids` `(N, M, 3)`, padded with -100.
 
-        Lists of such arrays, a pair for each batch, are as good (`eval_do_concat_batches=False`).
+        The last dimension is (label, start_token, end_token). Lists of such arrays, a pair for each batch, are as good
+        (`eval_do_concat_batches=False`).
 
         Args:
             prediction (`EvalPrediction`): All predictions, or with `batch_eval_metrics=True` those of a batch.
@@ -167,31 +180,27 @@ class ComputeSpanMetrics:
         """
         batches = zip(_batches(prediction.label_ids), _batches(prediction.predictions), strict=True)
         for gold, predicted in batches:
-            # Both before either is kept: after an error, the next evaluation begins with nothing.
-            spans = self._spans(gold), self._spans(predicted)
-            self._gold |= spans[0]
-            self._predicted |= spans[1]
-            self._samples += len(gold)
+            counts = count_spans(_spans(gold), _spans(predicted), lambda span: self.id2label[span[1]])
+            for label, each in counts.items():
+                self._counts[label] += each
         if not compute_result:
             return {}
         for label, count in self.unaligned.items():
-            self._gold |= {SpanKey(("unaligned", index), label, 0, 0) for index in range(count)}
-        metrics = SpanMetrics.from_spans(self._gold, self._predicted, self.id2label.values())
-        self._gold, self._predicted, self._samples = set(), set(), 0
+            self._counts[label] += SpanCounts(gold=count)
+        metrics = SpanMetrics.ordered(self._counts, self.id2label.values())
+        self._counts = defaultdict(SpanCounts)
         return metrics.to_dict(self.per_label)
 
-    def _spans(self, rows: NDArray[np.int64]) -> set[SpanKey]:
-        if not isinstance(rows, np.ndarray) or rows.ndim != 3 or rows.shape[2] != 3:
-            shape = rows.shape if isinstance(rows, np.ndarray) else type(rows).__name__
-            raise ValueError(
-                f"Expected span rows of shape (N, K, 3), got {shape}; evaluate with labels, without `output_logits`."
-            )
-        is_span = rows[..., 0] >= 0
-        samples = (is_span.nonzero()[0] + self._samples).tolist()
-        return {
-            SpanKey(sample, self.id2label[label], first, last)
-            for sample, (label, first, last) in zip(samples, rows[is_span].tolist(), strict=True)
-        }
+
+def _spans(rows: NDArray[np.int64]) -> list[tuple[int, int, int, int]]:
+    """Batch row, label, start token and end token of each span in `(N, K, 3)`."""
+    if not isinstance(rows, np.ndarray) or rows.ndim != 3 or rows.shape[2] != 3:
+        shape = rows.shape if isinstance(rows, np.ndarray) else type(rows).__name__
+        raise ValueError(
+            f"Expected span rows of shape (N, K, 3), got {shape}; evaluate with labels, without `output_logits`."
+        )
+    is_span = rows[..., 0] >= 0
+    return list(zip(is_span.nonzero()[0].tolist(), *rows[is_span].T.tolist(), strict=True))
 
 
 def _batches(rows: Any) -> list[Any]:

@@ -1,6 +1,6 @@
-"""How sure a score is, and a difference of two: resampling and shuffling of whole documents."""
+"""How sure a score is, and a difference of two: resampling and shuffling of complete documents."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,12 +15,18 @@ OVERALL = (*RATIOS, *(f"macro_{ratio}" for ratio in RATIOS))
 # Drawn documents that are held in memory at once.
 _BLOCK = 2**22
 
+# Of a number of rounds and a number of documents: how many times each document is taken in each round.
+_Draw = Callable[[np.random.Generator, int, int], NDArray[np.int64]]
+
 
 class Interval(NamedTuple):
     """A confidence interval."""
 
     low: float
     high: float
+
+
+Intervals = dict[str, Interval | None]
 
 
 @dataclass(frozen=True)
@@ -30,14 +36,14 @@ class SpanIntervals:
     There is none of what occurs in no resample, neither among gold entities nor among predictions.
 
     Args:
-        per_label (`dict[str, dict[str, Interval | None]]`): Those of every type or other group.
-        micro (`dict[str, Interval | None]`): Those over all.
-        macro (`dict[str, Interval | None]`): Those of the means over the types.
+        per_label (`dict[str, Intervals]`): Those of every label or other group.
+        micro (`Intervals`): Those over all.
+        macro (`Intervals`): Those of the means over the labels.
     """
 
-    per_label: dict[str, dict[str, Interval | None]]
-    micro: dict[str, Interval | None]
-    macro: dict[str, Interval | None]
+    per_label: dict[str, Intervals]
+    micro: Intervals
+    macro: Intervals
 
 
 def bootstrap_intervals(
@@ -45,7 +51,7 @@ def bootstrap_intervals(
 ) -> SpanIntervals:
     """Percentile intervals from resamples of as many documents, drawn with replacement (Efron, 1979).
 
-    Resamples in which a type does not occur say nothing of it, and take no part in its intervals.
+    Resamples in which a label does not occur say nothing of it, and take no part in its intervals.
 
     Args:
         documents (`DocumentCounts`): The counts of each document.
@@ -56,20 +62,17 @@ def bootstrap_intervals(
     Raises:
         ValueError: If there are no documents, or `confidence` is not between 0 and 1.
     """
-    totals = np.concatenate(list(_bootstrap(documents.counts, resamples, seed)))
-    tails = _tails(confidence)
-    occurs, any_occurs = _occurs(totals), _occurs(totals.sum(axis=1))
+    totals = np.concatenate(list(_totals(documents.counts, _resample, resamples, seed)))
 
-    def intervals(ratios: NDArray[np.float64], known: NDArray[np.bool_]) -> dict[str, Interval | None]:
-        if not known.any():
-            return dict.fromkeys(RATIOS)
-        return dict(_intervals(np.quantile(ratios[known], tails, axis=0), RATIOS))
+    def intervals(ratios: NDArray[np.float64], occurs: NDArray[np.bool_]) -> Intervals:
+        return dict(_intervals(ratios[occurs], RATIOS, confidence)) if occurs.any() else dict.fromkeys(RATIOS)
 
-    per_label, overall = _ratios(totals), _overall(totals)
+    per_label, occurs, any_occurs = _ratios(totals), _occurs(totals), _occurs(totals.sum(axis=1))
+    micro, macro = np.split(_overall(totals), 2, axis=-1)
     return SpanIntervals(
         {name: intervals(per_label[:, group], occurs[:, group]) for group, name in enumerate(documents.names)},
-        micro=intervals(overall[:, : len(RATIOS)], any_occurs),
-        macro=intervals(overall[:, len(RATIOS) :], any_occurs),
+        micro=intervals(micro, any_occurs),
+        macro=intervals(macro, any_occurs),
     )
 
 
@@ -104,14 +107,14 @@ def compare_models(
 ) -> dict[str, Difference]:
     """Test whether two models differ on the same documents.
 
-    The p-value is that of approximate randomisation (Yeh, 2000, "More accurate tests for the statistical significance
+    The p-value is that of approximate randomization (Yeh, 2000, "More accurate tests for the statistical significance
     of result differences"): in each round every document's predictions change sides or stay, by the toss of a coin,
     and (rounds at least as far apart as the models + 1) / (rounds + 1) is the two-sided p. The interval is that of the
     paired bootstrap (Berg-Kirkpatrick et al., 2012, "An empirical investigation of statistical significance in NLP").
 
     Args:
-        first (`DocumentCounts`): The counts of one model for each type.
-        second (`DocumentCounts`): Those of the other one.
+        first (`DocumentCounts`): The counts of a model for each label.
+        second (`DocumentCounts`): Those of the other model.
         resamples (`int`, *optional*, defaults to 10,000): The number of rounds, and of resamples.
         confidence (`float`, *optional*, defaults to 0.95): The share of the resamples that an interval holds.
         seed (`int`, *optional*, defaults to 0): With the same one, the result is the same.
@@ -120,67 +123,52 @@ def compare_models(
         `dict[str, Difference]`: Of micro `precision`, `recall` and `f1`, and `macro_precision` and so on.
 
     Raises:
-        ValueError: If types, documents or gold entities are not the same, there are no documents, or `confidence` is
+        ValueError: If labels, documents or gold entities are not the same, there are no documents, or `confidence` is
             not between 0 and 1.
     """
-    same = first.names == second.names and np.array_equal(first.counts[..., 2], second.counts[..., 2])
-    if not same:
-        raise ValueError("Only counts of the same types in the same documents can be compared.")
-    scores = np.stack([_overall(each.counts.sum(axis=0)) for each in (first, second)])
+    if first.names != second.names or not np.array_equal(first.counts[..., 2], second.counts[..., 2]):
+        raise ValueError("Only counts of the same labels in the same documents can be compared.")
+    sums = first.counts.sum(axis=0), second.counts.sum(axis=0)
+    scores = [_overall(total) for total in sums]
     observed = scores[0] - scores[1]
 
     as_far = np.zeros(len(OVERALL), dtype=np.int64)
     # What changes sides takes the difference of the two models' counts with it.
-    change = second.counts - first.counts
-    for moved in _shuffle(change, resamples, seed):
-        shuffled = _overall(first.counts.sum(axis=0) + moved) - _overall(second.counts.sum(axis=0) - moved)
+    for moved in _totals(second.counts - first.counts, _toss, resamples, seed):
+        shuffled = _overall(sums[0] + moved) - _overall(sums[1] - moved)
         # The same ratio of other integers may differ in its last bits.
         as_far += (np.abs(shuffled) >= np.abs(observed) - 1e-12).sum(axis=0)
-
-    both = np.concatenate([first.counts, second.counts], axis=1)
-    groups = len(first.names)
-    differences = [
-        _overall(totals[:, :groups]) - _overall(totals[:, groups:]) for totals in _bootstrap(both, resamples, seed)
-    ]
-    intervals = _intervals(np.quantile(np.concatenate(differences), _tails(confidence), axis=0), OVERALL)
     p_values = ((as_far + 1) / (resamples + 1)).tolist()
-    return {
-        name: Difference(one, other, intervals[name], p_value)
-        for name, one, other, p_value in zip(OVERALL, *scores.tolist(), p_values, strict=True)
-    }
+
+    both = np.stack([first.counts, second.counts], axis=1)
+    resampled = np.concatenate([_overall(total) for total in _totals(both, _resample, resamples, seed)])
+    intervals = _intervals(resampled[:, 0] - resampled[:, 1], OVERALL, confidence)
+    values = zip(scores[0].tolist(), scores[1].tolist(), intervals.values(), p_values, strict=True)
+    return {name: Difference(*value) for name, value in zip(OVERALL, values, strict=True)}
 
 
-def _bootstrap(counts: NDArray[np.int64], resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Yield the totals of resamples, `(rows, G, 3)` at a time, from counts `(D, G, 3)`."""
-    generator = np.random.default_rng(seed)
-    for rows in _blocks(len(counts), resamples):
-        drawn = generator.integers(len(counts), size=(rows, len(counts)))
-        drawn += np.arange(rows)[:, None] * len(counts)
-        times = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
-        yield _weighted(times, counts)
-
-
-def _shuffle(counts: NDArray[np.int64], rounds: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Yield the totals of the documents that change sides, `(rows, G, 3)` at a time."""
-    generator = np.random.default_rng(seed)
-    for rows in _blocks(len(counts), rounds):
-        yield _weighted(generator.integers(2, size=(rows, len(counts))), counts)
-
-
-def _blocks(documents: int, rows: int) -> Iterator[int]:
-    """Yield numbers of rows that add up to `rows`, few enough for the memory."""
+def _totals(counts: NDArray[np.int64], draw: _Draw, rounds: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Yield the sums `(block, ...)` of counts `(D, ...)` in each round, a block of rounds at a time."""
+    documents = len(counts)
     if not documents:
         raise ValueError("There are no documents to draw from.")
+    generator = np.random.default_rng(seed)
     block = max(_BLOCK // documents, 1)
-    for first in range(0, rows, block):
-        yield min(block, rows - first)
+    for start in range(0, rounds, block):
+        times = draw(generator, min(block, rounds - start), documents)
+        # Products of floats are fast, and exact for integers of this size.
+        yield np.tensordot(times.astype(np.float64), counts.astype(np.float64), axes=1)
 
 
-def _weighted(times: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Sums of counts `(D, G, 3)`, each document as many times as `times` `(rows, D)` says: exact in float64."""
-    totals = times.astype(np.float64) @ counts.reshape(len(counts), -1).astype(np.float64)
-    sums: NDArray[np.float64] = totals.reshape(len(times), *counts.shape[1:])
-    return sums
+def _resample(generator: np.random.Generator, rounds: int, documents: int) -> NDArray[np.int64]:
+    """As many documents as there are, drawn with replacement."""
+    drawn = generator.integers(documents, size=(rounds, documents)) + np.arange(rounds)[:, None] * documents
+    return np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+
+
+def _toss(generator: np.random.Generator, rounds: int, documents: int) -> NDArray[np.int64]:
+    """Each document or not, by the toss of a coin."""
+    return generator.integers(2, size=(rounds, documents))
 
 
 def _ratios(counts: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:
@@ -202,12 +190,9 @@ def _overall(counts: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.floa
     return np.concatenate([_ratios(counts.sum(axis=-2)), macro], axis=-1)
 
 
-def _tails(confidence: float) -> tuple[float, float]:
+def _intervals(values: NDArray[np.float64], names: tuple[str, ...], confidence: float) -> dict[str, Interval]:
+    """Percentile intervals of the columns of `(rounds, N)` by name."""
     if not 0 < confidence < 1:
         raise ValueError(f"`confidence` must be between 0 and 1, got {confidence}.")
-    return (1 - confidence) / 2, (1 + confidence) / 2
-
-
-def _intervals(bounds: NDArray[np.float64], names: tuple[str, ...]) -> dict[str, Interval]:
-    """Low and high bounds `(2, N)` by name."""
-    return {name: Interval(low, high) for name, (low, high) in zip(names, bounds.T.tolist(), strict=True)}
+    bounds = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    return {name: Interval(*bound) for name, bound in zip(names, bounds.T.tolist(), strict=True)}

@@ -7,11 +7,12 @@ from typing import Any
 import datasets  # type: ignore[import-untyped]
 import evaluate  # type: ignore[import-untyped]
 
-from hf_globalpointer.evaluation.metrics import SpanKey, SpanMetrics
+from hf_globalpointer.data.examples import Entity
+from hf_globalpointer.evaluation.metrics import SpanMetrics
 
 
 _DESCRIPTION = """Strict precision, recall and F1 of named entities given as spans, which may be nested or overlap.
-A predicted entity is right only if its type, start and end all are."""
+A predicted entity is correct only if its label, start and end all are."""
 _CITATION = """@article{su2022globalpointer,
   title = {Global Pointer: Novel Efficient Span-based Approach for Named Entity Recognition},
   author = {Su, Jianlin and Murtadha, Ahmed and Pan, Shengfeng and Hou, Jing and Sun, Jun and Huang, Wanwei and
@@ -25,11 +26,11 @@ Args:
         For each text, its predicted entities as the pipeline gives them: `entity_group`, `score`, `word`, `start`
         and `end`, all of them.
     references (`list` of `list` of `dict`): For each text, its gold entities: `label`, `start` and `end`.
-    labels (`list` of `str`, *optional*): Types to list first, whether they occur or not.
-    per_label (`bool`, *optional*, defaults to `True`): Whether to give the scores of each type.
+    labels (`list` of `str`, *optional*): Labels to list first, whether they occur or not.
+    per_label (`bool`, *optional*, defaults to `True`): Whether to give the scores of each label.
 
 Returns:
-    `dict[str, float]`: `precision`, `recall` and `f1` (micro), `macro_f1` and so on, `f1_<type>` and so on.
+    `dict[str, float]`: `precision`, `recall` and `f1` (micro), `macro_f1` and so on, `f1_<label>` and so on.
 """
 
 
@@ -61,14 +62,10 @@ class SpanF1(evaluate.Metric):
         labels: Iterable[str] = (),
         per_label: bool = True,
     ) -> dict[str, float]:
-        return SpanMetrics.from_spans(_keys(references, "label"), _keys(predictions, "entity_group"), labels).to_dict(
-            per_label
-        )
+        return SpanMetrics.from_documents(
+            _entities(references, "label"), _entities(predictions, "entity_group"), labels
+        ).to_dict(per_label)
 
 
-def _keys(texts: Sequence[Sequence[Mapping[str, Any]]], label: str) -> set[SpanKey]:
-    return {
-        SpanKey(index, entity[label], entity["start"], entity["end"])
-        for index, entities in enumerate(texts)
-        for entity in entities
-    }
+def _entities(documents: Sequence[Sequence[Mapping[str, Any]]], label: str) -> list[list[Entity]]:
+    return [[Entity(e["start"], e["end"], e[label]) for e in entities] for entities in documents]

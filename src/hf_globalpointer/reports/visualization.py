@@ -6,38 +6,10 @@ from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 
+from markupsafe import Markup
+
 from ..modeling.span_decoding import PredictedEntity
-
-
-# A box is as much higher as there are boxes within it, and its lines too, so that no border meets another. One that
-# goes on in the next line is open there, and closed where it begins and ends.
-_STYLE = """.gp-text { margin: 1rem 0; line-height: 1.9; white-space: pre-wrap; overflow-wrap: anywhere; }
-.gp-entity { padding: calc(.12em + .3em * var(--gp-inside)) .3em; margin: 0 .1em; border: 1.5px solid;
-  border-radius: .4em; color: #222; line-height: calc(2.1 + .6 * var(--gp-inside)); unicode-bidi: isolate; }
-.gp-before { border-inline-start-style: dashed; border-start-start-radius: 0; border-end-start-radius: 0; }
-.gp-after { border-inline-end-style: dashed; border-start-end-radius: 0; border-end-end-radius: 0; }
-.gp-label { margin-inline-start: .4em; font-size: .65em; font-weight: 600; user-select: none;
-  unicode-bidi: isolate; }"""
-_HEAD = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>{title}</title>
-<style>
-body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 1.1rem system-ui, sans-serif; color: #222;
-  background: #fff; }}
-h1 {{ font-size: 1.3rem; }}
-{style}
-/* Texts out of sight are not laid out: a page of 20,000 opens in a third of the time. */
-.gp-text {{ content-visibility: auto; contain-intrinsic-block-size: auto 3em; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-"""
-_FOOT = """</body>
-</html>
-"""
+from .templating import TEMPLATES
 
 
 class HtmlFragment(str):
@@ -46,7 +18,8 @@ class HtmlFragment(str):
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        return f"<style>{_STYLE}</style>\n{self}"
+        style = TEMPLATES.get_template("entities.css").render()
+        return f"<style>{style}</style>\n{self}"
 
 
 def render(text: str, entities: Iterable[PredictedEntity], labels: Sequence[str] = ()) -> HtmlFragment:
@@ -105,16 +78,13 @@ def render(text: str, entities: Iterable[PredictedEntity], labels: Sequence[str]
 
 
 def render_page(fragments: Iterable[str], title: str) -> str:
-    """A whole HTML page of the fragments that [`render`] made."""
+    """A complete HTML page of the fragments that [`render`] made."""
     return "".join(stream_page(fragments, title))
 
 
 def stream_page(fragments: Iterable[str], title: str) -> Iterator[str]:
-    """Yield the page of [`render_page`] part by part, for more fragments than memory holds."""
-    yield _HEAD.format(title=_escape(title), style=_STYLE)
-    for fragment in fragments:
-        yield f"{fragment}\n"
-    yield _FOOT
+    """Yield the page of [`render_page`] in pieces, for more fragments than memory holds."""
+    return TEMPLATES.get_template("page.html.jinja").generate(title=Markup(_escape(title)), fragments=fragments)
 
 
 @dataclass
