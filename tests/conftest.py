@@ -39,7 +39,7 @@ from hf_globalpointer import (
 )
 from hf_globalpointer.cli import main
 from hf_globalpointer.modeling import token_windows as module
-from hf_globalpointer.modeling.token_windows import TokenWindow, _cuts, token_windows, window_size
+from hf_globalpointer.modeling.token_windows import TokenWindow, token_windows, window_bounds, window_size
 
 
 # How long an example takes says nothing about what is tested.
@@ -103,15 +103,9 @@ def windows_of(
 
 def bounds_of(tokenizer: Any, text: str, max_length: int, stride: int) -> list[tuple[int, int]]:
     """Where the windows of a text begin and end among its tokens, without special ones."""
-    bounds: list[tuple[int, int]] = []
-
-    def cuts(*arguments: Any) -> list[tuple[int, int]]:
-        bounds.extend(_cuts(*arguments))
-        return bounds
-
-    with patch.object(module, "_cuts", cuts):
+    with patch.object(module, "window_bounds", wraps=window_bounds) as placed:
         windows_of(tokenizer, [text], max_length, stride)
-    return bounds or [(0, max_length)]
+    return window_bounds(*placed.call_args.args) if placed.called else [(0, max_length)]
 
 
 def owner_of(bounds: list[tuple[int, int]], first: int, last: int) -> int:

@@ -2,7 +2,6 @@ import json
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoModelForTokenClassification, pipeline
+from transformers import pipeline
 
 from hf_globalpointer import Example
 from hf_globalpointer.cli import main
@@ -74,14 +73,23 @@ def whole(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def interrupted_by_bad_line(command: list[str], data: Path, lines: int, output: Path) -> list[str]:
+    """Run on an input whose line after the first so many is no JSON, then mend it; the words of the command."""
+    texts = output.with_name(data.name)
+    texts.write_text("".join(data.read_text().splitlines(keepends=True)[:lines]) + "{\n")
+    words = [*command, "--input", str(texts), "--output", str(output)]
+    with pytest.raises(SystemExit):
+        main(["predict", *words])
+    texts.write_bytes(data.read_bytes())
+    return words
+
+
 @pytest.fixture(scope="module")
 def settings(command: list[str], data: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """What a run notes beside an output that it has begun."""
-    folder = tmp_path_factory.mktemp("settings")
-    (folder / "broken.jsonl").write_text("".join(data.read_text().splitlines(keepends=True)[:3]) + "{\n")
-    with pytest.raises(SystemExit):
-        main(["predict", *command, "--input", str(folder / "broken.jsonl"), "--output", str(folder / "found.jsonl")])
-    return (folder / "found.jsonl.partial.settings").read_bytes()
+    output = tmp_path_factory.mktemp("settings") / "found.jsonl"
+    interrupted_by_bad_line(command, data, 3, output)
+    return Path(f"{output}.partial.settings").read_bytes()
 
 
 def leave(folder: Path, content: bytes, settings: bytes) -> Path:
@@ -189,73 +197,51 @@ def test_a_killed_run_leaves_whole_lines_and_is_resumed(
     assert (folder / "found.jsonl.partial").read_bytes() == left
     assert run(*command, *files, "--resume")[0] == 0
     assert {path.name for path in folder.iterdir()} == {"found.jsonl", "page.html"}
+    assert (folder / "found.jsonl").read_bytes().startswith(left)
     for name in ("found.jsonl", "page.html"):
-        assert (folder / name).read_bytes() == (whole / name).read_bytes()
+        assert without_scores(folder / name) == without_scores(whole / name)
+
+
+def without_scores(path: Path) -> str:
+    """The scores of a text depend, in their last digits, on what is in a batch with it."""
+    return re.sub(r"0\.\d+", "0.", path.read_text(encoding="utf-8"))
 
 
 def cuts(content: bytes) -> Iterator[int]:
-    """Sizes that a file may have been left with: nothing, pieces of lines, whole lines, whole groups, all."""
+    """Sizes that a file may have been left with: nothing, pieces of lines, complete lines, all."""
     ends = [index + 1 for index, byte in enumerate(content) if byte == ord("\n")]
-    for lines in (1, GROUP - 1, GROUP, GROUP + 1, TEXTS):
-        yield ends[lines - 1]
-    yield from (0, 1, ends[0] - 1, ends[0] + 1, ends[GROUP - 1] - 1, ends[GROUP - 1] + 30, len(content) - 1)
+    yield from (0, 1, ends[0] - 1, ends[0], ends[0] + 1, ends[8], ends[GROUP - 1] + 30, len(content) - 1, len(content))
 
 
-def test_wherever_a_run_was_cut_the_file_comes_out_the_same(
-    command: list[str], whole: Path, settings: bytes, tmp_path: Path, run: Run
+@pytest.mark.parametrize("batch_size", [1, BATCH_SIZE, 64])
+def test_complete_lines_stay_wherever_a_run_was_cut(
+    batch_size: int, command: list[str], whole: Path, settings: bytes, tmp_path: Path, run: Run
 ) -> None:
     expected = (whole / "found.jsonl").read_bytes()
     for size in cuts(expected):
         output = leave(tmp_path, expected[:size], settings)
-        code, _, err = run(*command, "--output", output, "--resume")
+        code, _, err = run(*command, "--output", output, "--resume", "--batch-size", batch_size)
         assert code == 0
-        assert output.read_bytes() == expected
+        assert without_scores(output) == without_scores(whole / "found.jsonl")
         assert [path.name for path in tmp_path.iterdir()] == ["found.jsonl"]
         lines = expected[:size].count(b"\n")
+        assert output.read_bytes().startswith(b"".join(expected.splitlines(keepends=True)[:lines]))
         assert (f"Going on after {lines} lines of {output}.partial.\n" in err) == (lines > 0)
         output.unlink()
 
 
-@pytest.mark.parametrize("batch_size", [1, BATCH_SIZE, 5, 64])
-def test_all_whole_lines_stay_whatever_the_batch_size(
-    batch_size: int, command: list[str], whole: Path, settings: bytes, tmp_path: Path, run: Run
+def test_only_the_texts_without_a_line_are_recognized(
+    command: list[str], data: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = (whole / "found.jsonl").read_bytes().splitlines(keepends=True)
-    # As another batch size may write them.
-    left = [line.replace(b'"score": 0.', b'"score": 0.0') for line in lines[: GROUP + 9]]
-    assert left[-9:] != lines[GROUP : GROUP + 9]
-    output = leave(tmp_path, b"".join(left) + b'{"te', settings)
-    code, _, err = run(*command, "--output", output, "--resume", "--batch-size", batch_size)
-    assert code == 0
-    assert f"Going on after {GROUP + 9} lines of {output}.partial.\n" in err
-    found = output.read_bytes().splitlines(keepends=True)
-    assert found[: GROUP + 9] == left
-    assert [json.loads(line)["text"] for line in found] == [json.loads(line)["text"] for line in lines]
-    if batch_size == BATCH_SIZE:
-        assert found[GROUP + 9 :] == lines[GROUP + 9 :]
-
-
-def test_only_the_texts_of_a_group_that_is_not_whole_are_recognized_again(
-    checkpoint: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    records = [json.dumps({"id": index, "text": "abcd " * 200}) + "\n" for index in range(40)]
-    broken, texts, output = (tmp_path / name for name in ("broken.jsonl", "texts.jsonl", "found.jsonl"))
-    broken.write_text("".join(records[:36]) + "{\n")
-    texts.write_text("".join(records))
-    words = ["--model", checkpoint, "--batch-size", BATCH_SIZE, "--output", output, "--top-k", 3]
-    assert run(*words, "--input", broken)[0] == 1
-    ids = []
+    words = interrupted_by_bad_line(command, data, 36, tmp_path / "found.jsonl")
+    seen = []
 
     def noting(pipe: Any, examples: Iterator[Example], *arguments: Any, **options: Any) -> Any:
-        return recognize(pipe, (ids.append(e.id) or e for e in examples), *arguments, **options)
+        return recognize(pipe, (seen.append(e.text) or e for e in examples), *arguments, **options)
 
     monkeypatch.setattr(MODULE, "recognize", noting)
-    code, _, err = run(*words, "--input", texts, "--resume")
-    assert code == 0
-    assert f"Going on after 36 lines of {output}.partial." in err
-    # Groups hold as many characters as short texts have.
-    assert ids == list(range(33, 40))
-    assert [json.loads(line)["id"] for line in output.read_text().splitlines()] == list(range(40))
+    assert run(*words, "--resume")[0] == 0
+    assert seen == [json.loads(line)["text"] for line in data.read_text().splitlines()[36:]]
 
 
 def test_resume_without_anything_to_resume_starts(command: list[str], whole: Path, tmp_path: Path, run: Run) -> None:
@@ -268,7 +254,7 @@ def test_what_is_whole_is_neither_resumed_nor_lost(command: list[str], whole: Pa
     output = tmp_path / "found.jsonl"
     output.write_bytes(b"old\n")
     code, _, err = run(*command, "--output", output, "--resume")
-    assert (code, err) == (0, f"{output} is whole; to write it anew, leave out --resume.\n")
+    assert (code, err) == (0, f"{output} is complete; to write it anew, leave out --resume.\n")
     assert output.read_bytes() == b"old\n"
     assert run(*command, "--output", output)[0] == 0
     assert output.read_bytes() == (whole / "found.jsonl").read_bytes()
@@ -304,103 +290,59 @@ def test_an_interrupt_before_the_first_line_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def swapped(lines: list[str]) -> list[str]:
-    return [*lines[:2], lines[3], lines[2], *lines[4:]]
-
-
-def with_other_id(lines: list[str]) -> list[str]:
-    return [line.replace('"n3"', '"n4"') for line in lines]
-
-
-def without_one(lines: list[str]) -> list[str]:
-    return lines[1:]
-
-
-def with_too_few(lines: list[str]) -> list[str]:
-    return lines[:9]
-
-
-@pytest.mark.parametrize(("change", "line"), [(swapped, 3), (with_other_id, 4), (without_one, 1), (with_too_few, 10)])
-def test_lines_of_another_input_are_refused_and_kept(
-    change: Callable[[list[str]], list[str]],
-    line: int,
-    command: list[str],
-    data: Path,
-    whole: Path,
-    settings: bytes,
-    tmp_path: Path,
-    run: Run,
+def test_a_line_that_no_run_wrote_is_refused_and_kept(
+    command: list[str], whole: Path, settings: bytes, tmp_path: Path, run: Run
 ) -> None:
-    other = tmp_path / "other.jsonl"
-    other.write_text("".join(change(data.read_text().splitlines(keepends=True))))
-    left = b"".join((whole / "found.jsonl").read_bytes().splitlines(keepends=True)[:20]) + b'{"te'
+    first, second = (whole / "found.jsonl").read_bytes().splitlines(keepends=True)[:2]
+    left = first + b"\0" * 30 + b"\n" + second
     output = leave(tmp_path, left, settings)
-    code, _, err = run(*command, "--input", other, "--output", output, "--resume")
+    code, _, err = run(*command, "--output", output, "--resume")
     assert code == 1
-    assert err == (
-        f"hf-globalpointer: {output}.partial:{line} is not of the text that {other} has there; resume with what "
-        f"{output}.partial was begun with, or remove it to start anew.\n"
-    )
+    last = err.splitlines()[-1]
+    assert last.startswith(f"hf-globalpointer: {output}.partial:2 is no JSON (")
+    assert last.endswith(f"); remove {output}.partial to start anew.")
     assert (tmp_path / "found.jsonl.partial").read_bytes() == left
     assert not output.exists()
 
 
-@pytest.mark.parametrize("garbage", [b"\0" * 30 + b"\n", b"[]\n", b"7\n", b"\xff\n", b"\n", b'{"entities": []}\n'])
-def test_lines_that_no_run_wrote_are_refused_and_kept(
-    garbage: bytes, command: list[str], whole: Path, settings: bytes, tmp_path: Path, run: Run
+def test_another_model_input_or_option_is_refused_before_the_model_is_loaded(
+    command: list[str], data: Path, tmp_path: Path, run: Run
 ) -> None:
-    first, second = (whole / "found.jsonl").read_bytes().splitlines(keepends=True)[:2]
-    output = leave(tmp_path, first + garbage + second, settings)
-    code, _, err = run(*command, "--output", output, "--resume")
-    assert code == 1
-    assert f"{output}.partial:2 is not of the text" in err
-    assert (tmp_path / "found.jsonl.partial").read_bytes() == first + garbage + second
-
-
-def test_other_options_are_refused(command: list[str], data: Path, tmp_path: Path, run: Run) -> None:
-    broken = tmp_path / "broken.jsonl"
-    broken.write_text("".join(data.read_text().splitlines(keepends=True)[: GROUP + 4]) + "{\n")
-    output = tmp_path / "found.jsonl"
-    begin = [*command, "--input", broken, "--output", output, "--threshold", "0.6", "--threshold", "place=0.7"]
-    assert run(*begin)[0] == 1
+    output, other = tmp_path / "found.jsonl", tmp_path / "other.jsonl"
+    other.write_bytes(data.read_bytes())
+    thresholds = ["--threshold", "0.6", "--threshold", "place=0.7"]
+    words = interrupted_by_bad_line([*command, *thresholds], data, GROUP + 4, output)
     left = (tmp_path / "found.jsonl.partial").read_bytes()
     assert left.count(b"\n") >= GROUP
-    for option, value in [("--threshold", "place=0.8"), ("--overlap", "flat"), ("--top-k", 3), ("--stride", 2)]:
-        code, _, err = run(*begin, "--input", data, option, value, "--resume")
+    for option, value in [
+        *[("--model", "nowhere"), ("--input", other), ("--threshold", "place=0.8"), ("--overlap", "flat")],
+        *[("--top-k", 3), ("--max-length", 20), ("--stride", 2), ("--word-aligned", None)],
+    ]:
+        code, _, err = run(*words, option, *([] if value is None else [value]), "--resume")
         assert code == 1
-        message = f"hf-globalpointer: {option} is not as in {output}.partial.settings; resume with what "
-        assert err.splitlines()[-1].startswith(message)
+        assert err == (
+            f"hf-globalpointer: {option} is not as in {output}.partial.settings; resume with what {output}.partial "
+            "was begun with, or remove it to start anew.\n"
+        )
         assert (tmp_path / "found.jsonl.partial").read_bytes() == left
     # The input may be mended where it has not been read yet, and the batch size may be another.
-    assert run(*begin, "--input", data, "--batch-size", 1, "--resume")[0] == 0
+    assert run(*words, "--batch-size", 1, "--resume")[0] == 0
     assert output.read_bytes().startswith(left)
     assert output.read_bytes().count(b"\n") == TEXTS
 
 
-@pytest.mark.parametrize("change", ["weights", "thresholds", "settings"])
-def test_another_model_in_the_same_place_is_refused(
-    change: str, checkpoint: Path, command: list[str], data: Path, tmp_path: Path, run: Run
+@pytest.mark.parametrize("content", [None, b"", b"\xff"])
+def test_settings_that_cannot_be_read_are_one_sentence(
+    content: bytes | None, command: list[str], whole: Path, tmp_path: Path, run: Run
 ) -> None:
-    model = tmp_path / "model"
-    shutil.copytree(checkpoint, model)
-    broken, output = tmp_path / "broken.jsonl", tmp_path / "found.jsonl"
-    broken.write_text("".join(data.read_text().splitlines(keepends=True)[: GROUP + 4]) + "{\n")
-    words = [*command[2:], "--model", model, "--output", output]
-    assert run(*words, "--input", broken)[0] == 1
-    settings = tmp_path / "found.jsonl.partial.settings"
-    if change == "weights":
-        network = AutoModelForTokenClassification.from_pretrained(model)
-        network.classifier.dense_1.bias.data += 0.1
-        network.save_pretrained(model)
-    elif change == "thresholds":
-        config = json.loads((model / "config.json").read_text())
-        (model / "config.json").write_text(json.dumps({**config, "thresholds": {"date": 0.7}}))
-    else:
-        settings.write_text("")
-    code, _, err = run(*words, "--resume")
+    output = leave(tmp_path, (whole / "found.jsonl").read_bytes(), content or b"")
+    settings = Path(f"{output}.partial.settings")
+    if content is None:
+        settings.unlink()
+    code, _, err = run(*command, "--output", output, "--resume")
     assert code == 1
-    what = f"{settings}, the settings" if change == "settings" else f"--model is not as in {settings}; resume"
-    assert err.splitlines()[-1].startswith(f"hf-globalpointer: {what}")
+    assert err.startswith(f"hf-globalpointer: {settings} cannot be read (")
+    assert err.endswith(f"); remove {output}.partial to start anew.\n")
 
 
 def test_output_and_page_are_two_files(checkpoint: Path, tmp_path: Path, run: Run) -> None:
@@ -441,11 +383,11 @@ def test_a_resumed_run_sums_up_the_whole_file(
 ) -> None:
     content = (whole / "found.jsonl").read_bytes()
     lines = content.splitlines(keepends=True)
-    output = leave(tmp_path, b"".join(lines[: GROUP + 1]), settings)
+    output = leave(tmp_path, b"".join(lines[:101]), settings)
     code, _, err = run(*command, "--output", output, "--resume")
     assert code == 0
     *_, bar, summary = err.splitlines()
-    assert f" {TEXTS - GROUP}/{TEXTS - GROUP} texts, " in bar
+    assert f" {TEXTS - 101}/{TEXTS - 101} texts, " in bar
     assert summary.startswith(f"texts: {TEXTS}, entities: {content.count(b'score')} (")
 
 
@@ -476,10 +418,8 @@ def test_fields_of_records_are_kept_in_their_order(checkpoint: Path, tmp_path: P
     ]
     texts, output = tmp_path / "texts.jsonl", tmp_path / "found.jsonl"
     texts.write_text("".join(json.dumps(record) + "\n" for record in records))
-    command = ["--model", checkpoint, "--input", texts, "--output", output]
-    assert run(*command)[0] == 0
-    content = output.read_bytes()
-    found = [json.loads(line) for line in content.splitlines()]
+    assert run("--model", checkpoint, "--input", texts, "--output", output)[0] == 0
+    found = [json.loads(line) for line in output.read_bytes().splitlines()]
     assert [list(record) for record in found] == [
         ["meta", "id", "source", "label", "text", "entities"],
         ["data", "id", "n", "text", "entities"],
@@ -489,13 +429,6 @@ def test_fields_of_records_are_kept_in_their_order(checkpoint: Path, tmp_path: P
         assert json.dumps({**record, "entities": 0}, sort_keys=True) == json.dumps(
             {**given, "entities": 0}, sort_keys=True
         )
-
-    # They are compared, too, when the run is resumed.
-    (tmp_path / "begun.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records[:2]) + "{\n")
-    output.unlink()
-    assert run(*command, "--input", tmp_path / "begun.jsonl")[0] == 1
-    assert run(*command, "--resume")[0] == 0
-    assert output.read_bytes() == content
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from conftest import any_text, make_char_tokenizer, windows_of
 from hf_globalpointer.modeling import token_windows as module
-from hf_globalpointer.modeling.token_windows import _cuts, trim_offsets
+from hf_globalpointer.modeling.token_windows import owned_sums, trim_offsets, window_bounds
 from hf_globalpointer.modeling.words import character_kinds, word_boundaries
 
 
@@ -66,11 +66,11 @@ def test_windows_are_stretches_of_the_tokenizers_own_tokens(
     stride = data.draw(st.integers(0, max_length - 3))
     bounds: list[list[tuple[int, int]]] = []
 
-    def cuts(*arguments: Any) -> list[tuple[int, int]]:
-        bounds.append(_cuts(*arguments))
+    def placed(*arguments: Any) -> list[tuple[int, int]]:
+        bounds.append(window_bounds(*arguments))
         return bounds[-1]
 
-    with patch.object(module, "_cuts", cuts):
+    with patch.object(module, "window_bounds", placed):
         windows = windows_of(tokenizer, texts, max_length, stride)
     whole = tokenizer(
         [re.sub("[\ud800-\udfff]", "\ufffd", text) for text in texts],
@@ -105,7 +105,7 @@ def test_windows_end_at_sentences_and_cut_nothing_as_long_as_the_stride(
     places = st.sets(st.integers(1, max(1, length - 1)))
     sentences, others = data.draw(places), data.draw(places)
     words = sentences | others
-    windows = _cuts(length, room, stride, np.array(sorted(sentences), int), np.array(sorted(words), int))
+    windows = window_bounds(length, room, stride, sorted(sentences), sorted(words))
     assert windows[0][0] == 0
     assert windows[-1][1] == length
     for (begin, end), (following, beyond) in pairwise(windows):
@@ -147,101 +147,18 @@ def test_a_span_belongs_to_the_window_in_whose_middle_it_lies(text: str, max_len
             assert not margins or margins[owners[0]] == max(margins.values())
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    text=stretches,
-    which=st.sampled_from(TOKENIZERS),
-    word_aligned=st.booleans(),
-    words=st.none() | st.just([(0, 3), (4, 7), (30, 50), (60, 64)]),
-    size=st.sampled_from([48, 96, 200]),
-)
-def test_pieces_give_the_tokens_of_the_whole(
-    request: pytest.FixtureRequest,
-    text: str,
-    which: str,
-    word_aligned: bool,
-    words: list[tuple[int, int]] | None,
-    size: int,
-) -> None:
-    tokenizer = request.getfixturevalue(which)
-    bounds = [words if len(text) > 64 else None, None]
-    options = {"word_aligned": word_aligned, "words": bounds}
-    whole = windows_of(tokenizer, [text, text[::2]], 24, 5, **options)
-    with patch.object(module, "_PIECE", size):
-        assert str(windows_of(tokenizer, [text, text[::2]], 24, 5, **options)) == str(whole)
-
-
 @pytest.mark.parametrize("which", TOKENIZERS)
-def test_long_texts_are_tokenized_in_pieces(request: pytest.FixtureRequest, which: str) -> None:
-    tokenizer = request.getfixturevalue(which)
-    text = " ".join(f"the cat sat near the other cat, e\u0301 {number}." for number in range(2000))
-    with patch.object(module, "_encode", wraps=module._encode) as encode:
-        windows = windows_of(tokenizer, [text], 512)
-    sizes = [len(text) for call in encode.call_args_list for text in call.args[1]]
-    assert max(sizes) <= 8192
-    assert len(text) < sum(sizes) < 1.2 * len(text)
-    with patch.object(module, "_PIECE", len(text)):
-        whole = windows_of(tokenizer, [text], 512)
-    assert len(windows) == len(whole)
-    for window, wanted in zip(windows, whole, strict=True):
-        assert str(window) == str(wanted)
-        assert (window.offsets == wanted.offsets).all()
-        assert (window.inputs["input_ids"] == wanted.inputs["input_ids"]).all()
-
-
-def test_pieces_that_do_not_agree_become_longer(wordpiece: PreTrainedTokenizerBase) -> None:
-    """A word of 30,000 letters is one token, however it would be cut."""
-    text = "the cat " * 2000 + "x" * 30_000 + " sat near" * 2000
-    windows = windows_of(wordpiece, [text], 512, 0)
-    ids = np.concatenate([window.inputs["input_ids"][1:-1] for window in windows]).tolist()
-    assert ids == wordpiece(text, add_special_tokens=False)["input_ids"]
-    assert ids.count(wordpiece.unk_token_id) == 1
-
-
-@pytest.mark.parametrize(
-    ("model", "pre_tokenizer", "text"),
-    [
-        # Groups of six digits do not begin where a piece does.
-        pytest.param(
-            models.WordLevel({"<unk>": 0, **{("1234567" * 2)[at : at + 6]: at + 1 for at in range(7)}}, "<unk>"),
-            pre_tokenizers.Split(Regex(r"\d{1,6}"), "isolated"),
-            "1234567" * 6_000,
-            id="words-in-another-place",
-        ),
-        # Amid the text, each piece takes "ab" for its best part; for the whole text it is "ba".
-        pytest.param(
-            models.Unigram(
-                [
-                    *[("<unk>", -99.0), ("X", -1.0), ("Y", -1.0), ("a", -5.0), ("b", -5.0)],
-                    *[("ab", -2.0), ("ba", -2.0), ("Xa", -1.0), ("bY", -1.0)],
-                ],
-                0,
-            ),
-            None,
-            "XX" + "ab" * 20_000 + "Y",
-            id="no-words",
-        ),
-    ],
-)
-def test_pieces_are_joined_only_where_they_must_agree(
-    model: models.Model, pre_tokenizer: pre_tokenizers.PreTokenizer | None, text: str
+def test_windows_that_nothing_ends_early_are_those_of_the_stock_overflow(
+    request: pytest.FixtureRequest, which: str
 ) -> None:
-    tokenizer = Tokenizer(model)
-    if pre_tokenizer is not None:
-        tokenizer.pre_tokenizer = pre_tokenizer
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
-    windows = windows_of(fast, [text], 512, 0)
-    ids = np.concatenate([window.inputs["input_ids"] for window in windows]).tolist()
-    assert ids == fast(text)["input_ids"]
-
-
-def test_the_cost_of_texts_without_words_is_bounded(unigram: PreTrainedTokenizerBase) -> None:
-    text = "大学北京" * 50_000
-    with patch.object(module, "_encode", wraps=module._encode) as encode:
-        windows = windows_of(unigram, [text], 512, 0)
-    assert sum(len(text) for call in encode.call_args_list for text in call.args[1]) < 3 * len(text)
-    ids = np.concatenate([window.inputs["input_ids"] for window in windows]).tolist()
-    assert ids == unigram(text)["input_ids"]
+    tokenizer = request.getfixturevalue(which)
+    # One word, so that every window is full.
+    text = "the" * 60_000 if which != "wordpiece" else "the " * 60_000
+    with patch.object(module, "sentence_ends", lambda text: np.zeros(len(text) + 1, bool)):
+        windows = windows_of(tokenizer, ["ab", text], 512, 128)[1:]
+    stock = tokenizer(text, truncation=True, max_length=512, stride=128, return_overflowing_tokens=True)
+    for name in windows[0].inputs:
+        assert [window.inputs[name].tolist() for window in windows] == stock[name]
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -249,16 +166,15 @@ def test_the_cost_of_texts_without_words_is_bounded(unigram: PreTrainedTokenizer
     texts=st.lists(stretches | any_text, max_size=12),
     which=st.sampled_from(TOKENIZERS),
     size=st.sampled_from([1, 40, 100]),
-    piece=st.sampled_from([48, 96]),
 )
-def test_lists_made_ahead_give_the_same_in_the_same_order(
-    request: pytest.FixtureRequest, texts: list[str], which: str, size: int, piece: int
+def test_batches_give_the_same_in_the_same_order(
+    request: pytest.FixtureRequest, texts: list[str], which: str, size: int
 ) -> None:
     tokenizer = request.getfixturevalue(which)
     together = windows_of(tokenizer, texts, 12)
-    with patch.object(module, "_AT_ONCE", size), patch.object(module, "_PIECE", piece):
+    with patch.object(module, "_BATCH_CHARACTERS", size):
         lists = list(module.token_windows(tokenizer, texts, 12, 3))
-    assert size > 1 or len(lists) == len(texts)
+    assert size > 1 or len(lists) >= sum(map(bool, texts))
     assert str([window for some in lists for window in some]) == str(together)
 
 
@@ -273,12 +189,19 @@ def test_settings_left_in_the_tokenizer_do_not_matter(char_tokenizer: PreTrained
 def test_what_a_tokenizer_raises_comes_out_after_what_went_before() -> None:
     tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="none"))
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
-    with patch.object(module, "_AT_ONCE", 1):
+    with patch.object(module, "_BATCH_CHARACTERS", 1):
         windows = module.token_windows(fast, ["a"] * 4 + ["b"] + ["a"] * 9, 4, 1)
         seen: list[int] = []
         with pytest.raises(Exception, match="Missing \\[UNK\\] token"):
             seen.extend(window.sample for some in windows for window in some)
     assert seen == [0, 1, 2, 3]
+
+
+def test_placement_by_hand() -> None:
+    """The examples of the docstrings."""
+    bounds = window_bounds(20, 8, 2, sentences=[6], words=[1, 2, 4, 6, 7, 8, 11, 14, 16, 18])
+    assert bounds == [(0, 6), (4, 11), (8, 16), (14, 20)]
+    assert owned_sums([(0, 8), (4, 12)]) == [(-1, 12), (12, 2**31 - 1)]
 
 
 def test_word_pieces_bound_spans_only_where_words_do(wordpiece: PreTrainedTokenizerBase) -> None:

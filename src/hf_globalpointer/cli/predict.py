@@ -2,9 +2,9 @@
 
 import json
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
-from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -27,14 +27,16 @@ from .common import (
     thresholds_of,
 )
 from .inputs import readable_file
-from .resuming import ResumableFile, Written, interruptible
+from .resuming import ResumableFile, interruptible
 from .summary import Summary
 
 
 if TYPE_CHECKING:
-    from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
     from ..modeling.span_decoding import PredictedEntity
     from ..reports.visualization import HtmlFragment
+
+
+_RESUME_HINT = "; the same command with --resume goes on from here"
 
 
 def predict(
@@ -51,7 +53,7 @@ def predict(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="File to write, or to replace; standard output by default. It is FILE.partial until it is whole."
+            help="File to write, or to replace; standard output by default. It is FILE.partial until it is complete."
         ),
     ] = None,
     html: Annotated[
@@ -83,14 +85,9 @@ def predict(
     """Write the entities of texts as JSON Lines.
 
     What is done when it is interrupted, as by Ctrl-C, stays in FILE.partial; the same command with --resume goes on
-    from there, and FILE comes out as it would have without the interruption.
+    from there.
     """
-    if bool(texts) == bool(input):
-        raise InputError("give either texts or --input FILE.")
-    if resume and not (input and output):
-        raise InputError("--resume needs --input and --output.")
-    if output and html and output.resolve() == html.resolve():
-        raise InputError(f"--output and --html are both {html}; name two files.")
+    _check_arguments(texts, input, output, html, resume)
     thresholds = parse_thresholds(threshold or [])
     options: dict[str, Any] = {
         "overlap": overlap,
@@ -99,80 +96,85 @@ def predict(
         "stride": stride,
         "word_aligned": word_aligned,
     }
+    # Standard input is a copy in a folder with another name each time.
+    settings = {"model": model, "input": input and input.name, "threshold": thresholds, **options}
+    file = ResumableFile(output, settings) if output else None
+    if resume and file and file.path.is_file() and not file.is_begun:
+        say(f"{output} is complete; to write it anew, leave out --resume.")
+        return
     summary = Summary([path for path in (output, html) if path])
-    file = ResumableFile(output) if output else None
-    how = "; the same command with --resume goes on from here"
-    with interruptible(lambda: how if input and file and file.is_begun else ""):
-        is_resumed = file is not None and file.is_begun
-        if file and is_resumed and not (input and resume):
-            go_on = "go on from there with --resume, or " if input else ""
-            raise InputError(f"{file.partial} holds what an interrupted run left; {go_on}remove it to start anew.")
-        if resume and not is_resumed and output and output.is_file():
-            say(f"{output} is whole; to write it anew, leave out --resume.")
-            return
-
-        # What is wrong with the input is said before the model is loaded.
-        format = input_format(input, labeled=False) if input else ""
-        total = count_examples(input, format) if input else len(texts or [])
-        written = file.check(_groups(input, format, batch_size), input) if file and is_resumed and input else Written()
-        given = read_examples(input, format, labeled=False) if input else map(Example, texts or [])
-        examples = islice(given, written.settled, None)
-        first = list(islice(examples, 1))
-
+    with interruptible(lambda: _RESUME_HINT if input and file and file.is_begun else ""):
+        done = _resumed_lines(file, bool(input), resume) if file else 0
+        examples, left = _examples(input, done) if input else (map(Example, texts or []), len(texts or []))
         pipe = load_pipeline(model)
-        settings = {"model": _digest(pipe), "threshold": thresholds, **options}
-        if file and is_resumed:
-            file.check_settings(settings)
-            say(f"Going on after {written.lines} lines of {file.partial}.")
-        labels = list(pipe.model.config.label2id)
-        options["threshold"] = thresholds_of(labels, thresholds)
+        options["threshold"] = thresholds_of(pipe.model.config.label2id, thresholds)
         check_options(pipe, options)
-
-        left = None if total is None else total - written.settled
         # Lines on a terminal and a bar would run into each other.
         show_bar = file is not None or not sys.stdout.isatty()
-        found = recognize(pipe, chain(first, examples), batch_size, left, show_bar, **options)
-        with closing(found), file.open(written.size, settings) if file else nullcontext(sys.stdout) as lines:
-            old = map(json.loads, islice(file.lines(), written.lines)) if file else ()
-            new = (_record(*result) for result in islice(found, written.lines - written.settled, None))
-            records = summary.counting(chain(old, _write(new, lines)))
+        found = recognize(pipe, examples, batch_size, left, show_bar, **options)
+        with closing(found), file.open() if file else nullcontext(sys.stdout) as lines:
+            old = file.records(done) if file else ()
+            records = summary.counting(chain(old, _write(found, lines)))
             if html:
-                _write_page(html, records, labels, f"Entities of {input.name}" if input else "Entities")
-            for _ in records:
-                pass
+                _write_page(html, records, list(pipe.model.config.label2id), input)
+            deque(records, maxlen=0)
         say(str(summary))
 
 
-def _groups(input: Path, format: str, batch_size: int) -> Iterator[list[dict[str, Any]]]:
-    """The records of a file, still without entities, in lists of those that are recognized together."""
-    from ..modeling.pipeline_global_pointer_ner import BATCHES_AT_ONCE, read_ahead
-
-    records = (_record(example, []) for example in read_examples(input, format, labeled=False))
-    return read_ahead(records, batch_size * BATCHES_AT_ONCE, lambda record: len(record["text"]))
-
-
-def _digest(pipe: "GlobalPointerNerPipeline") -> str:
-    """What tells a model from another in the same place, or from itself with other thresholds."""
-    import torch
-
-    digest = blake2b(pipe.model.config.to_json_string().encode(), digest_size=16)
-    digest.update(pipe.tokenizer.backend_tokenizer.to_str().encode())
-    for weights in pipe.model.state_dict().values():
-        digest.update(weights.cpu().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
+def _check_arguments(
+    texts: list[str] | None, input: Path | None, output: Path | None, html: Path | None, resume: bool
+) -> None:
+    """Raise an `InputError` where arguments do not go together."""
+    if bool(texts) == bool(input):
+        raise InputError("give either texts or --input FILE.")
+    if resume and not (input and output):
+        raise InputError("--resume needs --input and --output.")
+    if output and html and output.resolve() == html.resolve():
+        raise InputError(f"--output and --html are both {html}; name two files.")
 
 
-def _write(records: Iterable[dict[str, Any]], file: TextIO) -> Iterator[dict[str, Any]]:
-    """Yield each record once its line is written."""
-    for record in records:
+def _resumed_lines(file: ResumableFile, has_input: bool, resume: bool) -> int:
+    """The lines of an interrupted run that stay.
+
+    Raises:
+        InputError: If there are any, but the run is not to be resumed, or had other settings.
+    """
+    done = sum(1 for _ in file.lines())
+    if not done:
+        return 0
+    if not resume:
+        go_on = "go on from there with --resume, or " if has_input else ""
+        raise InputError(f"{file.partial} holds what an interrupted run left; {go_on}remove it to start anew.")
+    file.check_settings()
+    say(f"Going on after {done} lines of {file.partial}.")
+    return done
+
+
+def _examples(input: Path, done: int) -> tuple[Iterator[Example], int | None]:
+    """The examples of a file after those that are done, and their number, if it is known.
+
+    The first is read here, as what is wrong with the file should be said before a model is loaded.
+    """
+    format = input_format(input, labeled=False)
+    total = count_examples(input, format)
+    examples = islice(read_examples(input, format, labeled=False), done, None)
+    first = list(islice(examples, 1))
+    return chain(first, examples), None if total is None else total - done
+
+
+def _write(found: Iterable[tuple[Example, list["PredictedEntity"]]], file: TextIO) -> Iterator[dict[str, Any]]:
+    """Yield the record of each example once its line is written."""
+    for example, entities in found:
+        record = _record(example, entities)
         file.write(_json_line(record, file.encoding))
         yield record
 
 
-def _write_page(path: Path, records: Iterable[dict[str, Any]], labels: Sequence[str], title: str) -> None:
+def _write_page(path: Path, records: Iterable[dict[str, Any]], labels: Sequence[str], input: Path | None) -> None:
     """Write an HTML page of records as they come."""
     from ..reports.visualization import stream_page
 
+    title = f"Entities of {input.name}" if input else "Entities"
     with atomic_file(path) as page:
         page.writelines(stream_page((_render(record, labels) for record in records), title))
 

@@ -2,112 +2,88 @@
 
 import json
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
-from ..atomic_files import atomic_path, partial_path
+from ..atomic_files import partial_path
 from .common import InputError, atomic_file, say
-
-
-class Written(NamedTuple):
-    """What an interrupted run left.
-
-    Args:
-        lines (`int`): Its whole lines.
-        size (`int`): Their bytes.
-        settled (`int`): Those of the lines whose texts need not be recognized again.
-    """
-
-    lines: int = 0
-    size: int = 0
-    settled: int = 0
 
 
 @dataclass(frozen=True)
 class ResumableFile:
     """A file of JSON Lines, one record for each text of an input.
 
-    Until it is whole, it is `PATH.partial`, and the settings that its lines depend on are in `PATH.partial.settings`.
+    Until it is complete, it is `PATH.partial`, and its settings are in `PATH.partial.settings`.
 
     Args:
         path (`Path`): The file.
+        settings (`dict[str, Any]`): The value, as in JSON, of each option that the lines depend on.
     """
 
     path: Path
+    settings: dict[str, Any]
 
     @property
     def partial(self) -> Path:
-        """Its name until it is whole."""
+        """Its name until it is complete."""
         return partial_path(self.path)
 
     @property
     def is_begun(self) -> bool:
-        """Whether an interrupted run left whole lines."""
-        return self.partial.is_file() and any(self.lines())
+        """Whether an interrupted run left complete lines."""
+        return any(self.lines())
 
     def lines(self) -> Iterator[bytes]:
-        """Yield the lines that an interrupted run left, but for a last one that was cut short."""
-        with self.partial.open("rb") as file:
-            yield from (line for line in file if line.endswith(b"\n"))
+        """Yield the lines that an interrupted run left, except a last one that was cut."""
+        if self.partial.is_file():
+            with self.partial.open("rb") as file:
+                yield from (line for line in file if line.endswith(b"\n"))
 
-    def check(self, groups: Iterable[list[dict[str, Any]]], input: Path) -> Written:
-        """Compare what an interrupted run left to the records of an input, which have no entities yet.
-
-        Args:
-            groups (`Iterable[list[dict[str, Any]]]`): The records, in order, in lists of those recognized together.
-            input (`Path`): Where they come from, for messages.
-
-        Returns:
-            `Written`: All whole lines; those of whole groups are settled. A text's scores depend, in their last
-            digits, on what is in a batch with it, so that the lines that a group lacks come out right only if all of
-            it is recognized.
+    def records(self, count: int) -> Iterator[dict[str, Any]]:
+        """Yield the records of the first `count` lines.
 
         Raises:
-            InputError: If it had another input.
+            InputError: If a line is no JSON, as those that a crash of the machine fills with zeros.
         """
-        written = Written()
-        expected = ((record, record is group[-1]) for group in groups for record in group)
-        for lines, line in enumerate(self.lines(), start=1):
-            record, ends_group = next(expected, (None, False))
-            if record is None or not _is_line_of(record, line):
-                raise InputError(f"{self.partial}:{lines} is not of the text that {input} has there; {self._remedy}")
-            written = Written(lines, written.size + len(line), lines if ends_group else written.settled)
-        return written
+        for number, line in enumerate(islice(self.lines(), count), start=1):
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise InputError(f"{self.partial}:{number} is no JSON ({error}); {self._remedy}") from error
 
-    def check_settings(self, settings: dict[str, Any]) -> None:
-        """Compare the settings of an interrupted run to those of this one.
-
-        Args:
-            settings (`dict[str, Any]`): The value of each option on which the lines depend.
+    def check_settings(self) -> None:
+        """Compare the settings to those of the interrupted run.
 
         Raises:
-            InputError: If one is another, or those of the interrupted run cannot be read.
+            InputError: If an option has another value, or those of the interrupted run cannot be read.
         """
         try:
             begun = json.loads(self._settings_path.read_text(encoding="utf-8"))
         except (ValueError, FileNotFoundError) as error:
-            raise InputError(
-                f"{self._settings_path}, the settings that {self.partial} was begun with, cannot be read ({error}); "
-                f"remove {self.partial} to start anew."
-            ) from error
-        for name, value in settings.items():
+            raise InputError(f"{self._settings_path} cannot be read ({error}); {self._remedy}") from error
+        for name, value in self.settings.items():
             if begun.get(name) != value:
-                raise InputError(f"--{name.replace('_', '-')} is not as in {self._settings_path}; {self._remedy}")
+                raise InputError(
+                    f"--{name.replace('_', '-')} is not as in {self._settings_path}; resume with what {self.partial} "
+                    "was begun with, or remove it to start anew."
+                )
 
     @contextmanager
-    def open(self, keep: int, settings: dict[str, Any]) -> Iterator[TextIO]:
-        """Write it as [`atomic_file`] does, with settings as of [`check_settings`] beside it.
+    def open(self) -> Iterator[TextIO]:
+        """Open it as [`atomic_file`] does, to write after the complete lines that an interrupted run left.
 
-        Where it ends before the first line is whole, nothing is left.
+        Where it ends before the first line is complete, nothing is left.
         """
-        with atomic_file(self.path, keep) as file:
-            if self.partial.is_file() and not keep:
-                with atomic_path(self._settings_path) as place:
-                    place.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+        kept = sum(map(len, self.lines()))
+        with atomic_file(self.path, kept) as file:
+            # A pipe has no other name while it is written.
+            if self.partial.is_file():
+                self._settings_path.write_text(json.dumps(self.settings) + "\n", encoding="utf-8")
             try:
                 yield file
             except BaseException:
@@ -120,20 +96,11 @@ class ResumableFile:
 
     @property
     def _remedy(self) -> str:
-        return f"resume with what {self.partial} was begun with, or remove it to start anew."
+        return f"remove {self.partial} to start anew."
 
     @property
     def _settings_path(self) -> Path:
         return self.partial.with_name(f"{self.partial.name}.settings")
-
-
-def _is_line_of(record: dict[str, Any], line: bytes) -> bool:
-    try:
-        written = json.loads(line)
-    except ValueError:
-        return False
-    # As JSON, in which a NaN is like another.
-    return isinstance(written, dict) and json.dumps({**written, "entities": []}) == json.dumps(record)
 
 
 @contextmanager

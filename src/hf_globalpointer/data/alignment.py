@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from ..modeling.token_windows import Integers, TokenWindows, token_windows, window_size
+from ..modeling.token_windows import Integers, TokenWindow, token_windows, window_size
 from ..modeling.words import word_boundaries
 from .examples import DataError, Entity, Example
 
@@ -154,20 +154,34 @@ def encode_examples(
         texts = [example.text for example in examples]
         with _uncollected():
             for windows in token_windows(tokenizer, texts, max_length, stride, word_aligned):
-                features += _features(windows, aligner.label(windows))
+                features += _features(windows, aligner.label(_joined(windows)))
     return features, aligner.report
 
 
-def _features(windows: TokenWindows, labels: Iterable[list[list[int]]]) -> Iterator[dict[str, Any]]:
-    """A feature for each window, made of slices of long lists, which are quicker than a list of each small array."""
-    columns = {name: values.tolist() for name, values in windows.inputs.items()}
-    mask = windows.span_token_mask.tolist()
-    for (begin, end), rows in zip(pairwise(windows.begins.tolist()), labels, strict=True):
-        feature: dict[str, Any] = {name: values[begin:end] for name, values in columns.items()}
-        is_one = windows.span_token_mask.ndim == 1
-        feature["span_token_mask"] = mask[begin:end] if is_one else [side[begin:end] for side in mask]
-        feature["labels"] = rows
-        yield feature
+def _features(windows: Iterable[TokenWindow], labels: Iterable[list[list[int]]]) -> Iterator[dict[str, Any]]:
+    """A feature for each window."""
+    for window, rows in zip(windows, labels, strict=True):
+        feature: dict[str, Any] = {name: values.tolist() for name, values in window.inputs.items()}
+        yield {**feature, "span_token_mask": window.span_token_mask.tolist(), "labels": rows}
+
+
+@dataclass(frozen=True)
+class TokenWindows:
+    """The tokens of windows, one after another."""
+
+    samples: Integers
+    begins: Integers
+    offsets: NDArray[np.int32]
+    span_token_mask: NDArray[np.int32]
+
+
+def _joined(windows: Sequence[TokenWindow]) -> TokenWindows:
+    return TokenWindows(
+        np.array([window.sample for window in windows]),
+        np.cumsum([0, *(len(window.offsets) for window in windows)]),
+        np.concatenate([window.offsets for window in windows]),
+        np.concatenate([window.span_token_mask for window in windows], axis=-1),
+    )
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """The pipeline task `global-pointer-ner`."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import Pipeline
 
 from .span_decoding import CharSpan, Overlap, PredictedEntity, entities_of, is_count, merge_spans, select_spans
-from .token_windows import TokenWindow, token_windows, window_size
+from .token_windows import TokenWindow, batches_by_characters, token_windows, window_size
 
 
 # How many batches are tokenized and sorted by length together, of texts that have this many characters on average;
@@ -23,7 +23,6 @@ _CHARACTERS = 256
 # On a CPU, an encoder takes about as long for these tokens as for a batch, however small, of its own; a GPU takes most
 # batches in the same time.
 _TOKENS_FOR_A_BATCH = 64
-_One = TypeVar("_One")
 
 
 class Document(NamedTuple):
@@ -215,7 +214,9 @@ class GlobalPointerNerPipeline(Pipeline):
     ) -> Iterator[list[PredictedEntity]]:
         labels = self.model.config.id2label
         done = 0
-        for some in read_ahead(documents, at_once, lambda document: len(document.text)):
+        for some in batches_by_characters(
+            documents, at_once, at_once * _CHARACTERS, lambda document: len(document.text)
+        ):
             windows = self.preprocess(some, **preprocess)
             long = _first_long(windows) if refuses_long else None
             if long is not None:
@@ -345,29 +346,3 @@ def _padded(rows: Sequence[NDArray[np.int32]], length: int, fill: int = 0) -> Te
 def _first_long(windows: Sequence[TokenWindow]) -> int | None:
     """The first document that has more than one window."""
     return next((a.sample for a, b in pairwise(windows) if a.sample == b.sample), None)
-
-
-def read_ahead(items: Iterable[_One], size: int, length: Callable[[_One], int]) -> Iterator[list[_One]]:
-    """Yield in lists what is recognized together; where reading fails, what was read before comes out first.
-
-    Args:
-        items (`Iterable`): What holds the texts.
-        size (`int`): The most items of a list. It is shorter where texts are long: it ends with the item that brings
-            it to 256 times as many characters.
-        length (`Callable`): The number of characters of an item.
-    """
-    some: list[_One] = []
-    characters = 0
-    try:
-        for item in items:
-            some.append(item)
-            characters += length(item)
-            if len(some) == size or characters >= size * _CHARACTERS:
-                yield some
-                some, characters = [], 0
-    except Exception:
-        if some:
-            yield some
-        raise
-    if some:
-        yield some
