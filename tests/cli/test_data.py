@@ -82,7 +82,7 @@ def test_convert_reads_the_format_it_is_told(columns: Path, tmp_path: Path, run:
         ("none.txt", "a.jsonl", [], "none.txt: no such file; check the path."),
         ("nested.jsonl", "a.conll", [], "nested.jsonl:1: 'Ada' (x, 0-3) and 'Ada Lovelace' (per, 0-12) overlap;"),
         ("text.txt", "a.jsonl", [], "text.txt: plain text has no entities;"),
-        ("nested.jsonl", "a", ["--to", "brat"], "nested.jsonl:2: brat's types hold no whitespace, but 'a b' does;"),
+        ("nested.jsonl", "a", ["--to", "brat"], "nested.jsonl:2: a type in brat has no whitespace, but 'a b' has;"),
         ("train.txt", "none/a.jsonl", [], "[Errno 2] No such file or directory"),
         ("train.txt", "none/a", ["--to", "brat"], "[Errno 2] No such file or directory"),
     ],

@@ -272,15 +272,13 @@ def test_entities_may_be_missing_where_labels_are_not_needed(tmp_path: Path) -> 
     assert read(write(tmp_path / "a.txt", "x\n"), format="brat", labeled=False) == [("x\n", [])]
 
 
-@pytest.mark.parametrize("size", [1, 7, 1 << 16])
-def test_arrays_are_cut_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr("hf_globalpointer.data.formats.records._CHUNK", size)
+@pytest.mark.parametrize(("before", "indent"), [("", None), ("", 2), ("\ufeff", None)])
+def test_arrays_may_be_laid_out_in_any_way(tmp_path: Path, before: str, indent: int | None) -> None:
     texts = ['"[{', "\\", "\ud83d\ude00 é 😀", "a" * 100, "", "null", "\n"]
     records = [{"text": text, "entities": [], "n": [-1.5e-3, True, None], "id": i} for i, text in enumerate(texts)]
-    for content in (json.dumps(records), json.dumps(records, indent=2), "\ufeff" + json.dumps(records)):
-        path = write(tmp_path / "a.json", content)
-        assert [example.id for example in read_examples(path, "jsonl")] == list(range(len(texts)))
-    assert [example.text for example in read_examples(path, "jsonl")][3:] == texts[3:]
+    examples = list(read_examples(write(tmp_path / "a.json", before + json.dumps(records, indent=indent)), "jsonl"))
+    assert [example.id for example in examples] == list(range(len(texts)))
+    assert [example.text for example in examples] == [*texts[:2], "😀 é 😀", *texts[3:]]
 
 
 def test_arrays_are_read_as_far_as_asked(tmp_path: Path) -> None:

@@ -272,9 +272,9 @@ def test_plain_text_before_a_broken_line_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        pytest.param([GOOD], "the line must be an object, got [{", id="list-line"),
-        pytest.param("text", 'the line must be an object, got "text".', id="string-line"),
-        pytest.param(None, "the line must be an object, got null.", id="null-line"),
+        pytest.param([GOOD], "the record must be an object, got [{", id="list-line"),
+        pytest.param("text", 'the record must be an object, got "text".', id="string-line"),
+        pytest.param(None, "the record must be an object, got null.", id="null-line"),
         pytest.param({"entities": []}, 'field "text" is missing; it must be a string.', id="no-text"),
         pytest.param({"text": 5, "entities": []}, "text must be a string, got 5.", id="number-text"),
         pytest.param({"text": None, "entities": []}, "text must be a string, got null.", id="null-text"),

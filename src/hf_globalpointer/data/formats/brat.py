@@ -2,17 +2,16 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 from pathlib import Path
 
 from ..data_report import OnProblem
 from ..examples import DataError, Entity, Example
-from .fields import check_fragments, entity_label, preview
+from .fields import check_surface, entity_label, preview
 from .lines import numbered_lines
 
 
-# Longer numbers are no offsets, and Python may refuse them.
-_ENTITY = re.compile(r"(\S+) ([0-9]{1,18} [0-9]{1,18}(?:;[0-9]{1,18} [0-9]{1,18})*)")
+# Id, label, one or more pairs of start and end, and text. Longer numbers are no offsets, and Python may refuse them.
+_TEXT_BOUND = re.compile(r"([^\t]*)\t(\S+) ([0-9]{1,18} [0-9]{1,18}(?:;[0-9]{1,18} [0-9]{1,18})*)\t(.*)", re.DOTALL)
 
 
 def read_brat(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Example]:
@@ -28,63 +27,65 @@ def read_brat(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Exam
         DataError: If one of the two files is missing, a file is not UTF-8, a line is no annotation, an annotation's id
             is given twice, or the text at an entity's place is not the entity's.
     """
-    if path.is_dir():
-        folder, texts, annotated = path, sorted(path.rglob("*.txt")), sorted(path.rglob("*.ann"))
-    elif path.suffix == ".ann":
-        folder, texts, annotated = path.parent, [path.with_suffix(".txt")], [path]
-    else:
-        folder, texts, annotated = path.parent, [path], []
-    for annotations in annotated:
-        if not annotations.with_suffix(".txt").exists():
-            raise DataError(f"{annotations}: there is no {annotations.stem}.txt with its text; add it.")
-    for text_path in texts:
+    folder = path if path.is_dir() else path.parent
+    for text_path in _text_paths(path):
         try:
             text = text_path.read_bytes().decode("utf-8")
         except UnicodeDecodeError as error:
             raise DataError(f"{text_path}: not UTF-8 ({error}); convert the file to UTF-8.") from error
         annotations = text_path.with_suffix(".ann")
-        if annotations.exists():
-            entities = list(_entities(annotations, text, on_problem))
-        elif labeled:
+        if labeled and not annotations.exists():
             raise DataError(f"{text_path}: there is no {annotations.name}; add it, empty if the text has no entities.")
-        else:
-            entities = []
+        entities = tuple(_entities(annotations, text, on_problem)) if annotations.exists() else ()
         id = text_path.relative_to(folder).with_suffix("").as_posix()
-        yield Example(text, tuple(entities), id, str(text_path))
+        yield Example(text, entities, id, str(text_path))
+
+
+def _text_paths(path: Path) -> list[Path]:
+    """The `.txt` files of a folder, or the one that is named or whose `.ann` is."""
+    if path.is_dir():
+        for annotations in sorted(path.rglob("*.ann")):
+            _text_path(annotations)
+        return sorted(path.rglob("*.txt"))
+    return [_text_path(path) if path.suffix == ".ann" else path]
+
+
+def _text_path(annotations: Path) -> Path:
+    path = annotations.with_suffix(".txt")
+    if not path.exists():
+        raise DataError(f"{annotations}: there is no {path.name} with its text; add it.")
+    return path
 
 
 def _entities(path: Path, text: str, on_problem: OnProblem) -> Iterator[Entity]:
-    ids = set()
-    flat = one_line(text)
+    ids: set[str] = set()
+    shown = one_line(text)
     for number, line in numbered_lines(path):
-        if not line.strip():
+        place = f"{path}:{number}"
+        if line.strip() and line[0] not in "TREAMN*#":
+            raise DataError(f"{place}: {preview(line)} is no annotation of brat; correct the line.")
+        if not line.startswith("T"):
             continue
-        where = f"{path}:{number}"
-        if line[0] not in "TREAMN*#":
-            raise DataError(f"{where}: {preview(line)} is no annotation of brat; correct the line.")
-        if line[0] != "T":
-            continue
-        id, *fields = line.split("\t", 2)
-        match = _ENTITY.fullmatch(fields[0]) if len(fields) == 2 else None
+        match = _TEXT_BOUND.fullmatch(line)
         if match is None:
             raise DataError(
-                f"{where}: {preview(line)} must be an id, a type with start and end, and the entity's text, with tabs."
+                f"{place}: {preview(line)} must be an id, a type with start and end, and the entity's text, with tabs."
             )
+        id, label, places, surface = match.groups()
         if id in ids:
-            raise DataError(f"{where}: {id} is given twice in the file; give one of the two another id.")
+            raise DataError(f"{place}: {id} is given twice in the file; give one of the two another id.")
         ids.add(id)
-        label, places = match.groups()
-        fragments = [(int(start), int(end)) for start, end in (place.split(" ") for place in places.split(";"))]
-        entity_label(label, f"{where}: the type of {id}")
+        entity_label(label, f"{place}: the type of {id}")
+        starts, ends = zip(*(map(int, pair.split(" ")) for pair in places.split(";")), strict=True)
+        fragments = list(zip(starts, ends, strict=True))
         try:
-            check_fragments(flat, fragments, one_line(fields[1]), id)
+            check_surface(shown, fragments, one_line(surface), id)
         except DataError as error:
-            raise DataError(f"{where}: {error} CR and LF count as one character each.") from error
-        gaps = [(end, start) for (_, end), (start, _) in pairwise(fragments)]
-        if any(end > start or text[end:start].strip() for end, start in gaps):
-            on_problem(f"{where}: {fields[1][:40]!r} ({label}, {places}) is discontinuous; it is left out.")
-            continue
-        yield Entity(fragments[0][0], fragments[-1][1], label)
+            raise DataError(f"{place}: {error} CR and LF count as one character each.") from error
+        if all(end <= start and not text[end:start].strip() for end, start in zip(ends, starts[1:], strict=False)):
+            yield Entity(starts[0], ends[-1], label)
+        else:
+            on_problem(f"{place}: {surface[:40]!r} ({label}, {places}) is discontinuous; it is left out.")
 
 
 def one_line(text: str) -> str:
@@ -142,6 +143,6 @@ def _fragments(text: str, entity: Entity) -> list[tuple[int, int]]:
 
 
 def _check_name(id: str, name: str) -> None:
-    parts = id.split("/")
-    if any(p in ("", ".", "..") or not p.isprintable() or "\\" in p or len(p.encode()) > 200 for p in parts):
+    steps = id.split("/")
+    if any(s in ("", ".", "..") or not s.isprintable() or "\\" in s or len(s.encode()) > 200 for s in steps):
         raise DataError(f"{name}: the id {id[:60]!r} names no file in the folder; give the example a plainer one.")

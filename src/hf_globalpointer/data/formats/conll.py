@@ -9,10 +9,23 @@ from pathlib import Path
 from ...modeling.scripts import is_unspaced
 from ..data_report import OnProblem
 from ..examples import DataError, Entity, Example
-from .columns import is_comment, is_document_start, split_columns
 from .detection import NAMING
+from .fields import located
 from .lines import numbered_lines
-from .tags import OUTSIDE, Scheme, SchemeEvidence, Tag, join_tokens, parse_tag, parse_tags, tagged_spans, token_entity
+from .tags import (
+    OUTSIDE,
+    Scheme,
+    SchemeEvidence,
+    Tag,
+    is_comment,
+    is_document_start,
+    join_tokens,
+    parse_tag,
+    parse_tags,
+    split_columns,
+    tagged_spans,
+    token_entity,
+)
 
 
 # What CoNLL-2000 and CoNLL-2003 call phrases, and TreeTagger, as in the German CoNLL-2003, calls chunks: a column of
@@ -68,9 +81,9 @@ class _Column:
             self.others.update(value for value, tag in zip(values, tags, strict=True) if tag is None)
         self.evidence.add(tag or OUTSIDE for tag in tags)
         self.counts_from = {
-            first
-            for first in self.counts_from
-            if all(value == str(number) for number, value in enumerate(values, start=first))
+            start
+            for start in self.counts_from
+            if all(value == str(number) for number, value in enumerate(values, start=start))
         }
 
     def is_tagged(self, num_rows: int) -> bool:
@@ -118,32 +131,49 @@ def read_conll(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Exa
 
 def _sentences(path: Path) -> Iterator[list[_Row]]:
     """The rows of each sentence, with their line numbers."""
+    width, tabs = _first_row(path)
     rows: list[_Row] = []
-    tabs = False
-    width = 0
-    for number, line in numbered_lines(path):
-        if "\r" in line:
-            raise DataError(f"{path}:{number}: a carriage return inside the line; end lines with a line feed (LF).")
-        values = split_columns(line, tabs or (not width and "\t" in line))
-        if not line.strip(" \t") or is_document_start(values):
+    for number, line in _lines(path):
+        values = split_columns(line, tabs)
+        if _ends_sentence(line):
             if rows:
                 yield rows
             rows = []
-            continue
-        if not rows and is_comment(values):
-            continue
-        if not width:
-            width, tabs = len(values), "\t" in line
-            if width > _MOST_COLUMNS:
-                raise DataError(f"{path}:{number}: columns: {width}; if this is another format, name it {NAMING}.")
-        if len(values) != width or not all(values):
-            raise DataError(
-                f"{path}:{number}: columns: {sum(map(bool, values))}, but the first line has {width}, separated by "
-                f"{'tabs' if tabs else 'whitespace'}; every line must have as many; a blank line ends a sentence."
-            )
-        rows.append((number, values))
+        elif rows or not is_comment(values):
+            if len(values) != width or not all(values):
+                raise DataError(
+                    f"{path}:{number}: columns: {sum(map(bool, values))}, but the first line has {width}, separated "
+                    f"by {'tabs' if tabs else 'whitespace'}; every line must have as many; a blank line ends a "
+                    "sentence."
+                )
+            rows.append((number, values))
     if rows:
         yield rows
+
+
+def _first_row(path: Path) -> tuple[int, bool]:
+    """How many columns the first row has, and whether tabs separate them."""
+    for number, line in _lines(path):
+        tabs = "\t" in line
+        values = split_columns(line, tabs)
+        if not _ends_sentence(line) and not is_comment(values):
+            if len(values) > _MOST_COLUMNS:
+                raise DataError(
+                    f"{path}:{number}: columns: {len(values)}; if this is another format, name it {NAMING}."
+                )
+            return len(values), tabs
+    return 0, False
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    for number, line in numbered_lines(path):
+        if "\r" in line:
+            raise DataError(f"{path}:{number}: a carriage return inside the line; end lines with a line feed (LF).")
+        yield number, line
+
+
+def _ends_sentence(line: str) -> bool:
+    return not line.strip(" \t") or is_document_start(split_columns(line, "\t" in line))
 
 
 def _find_layout(path: Path) -> _Layout:
@@ -183,26 +213,22 @@ def _tag(value: str) -> Tag | None:
 
 
 def _example(path: Path, rows: list[_Row], layout: _Layout, on_problem: OnProblem) -> Example:
-    numbers = [number for number, _ in rows]
+    places = [f"{path}:{number}" for number, _ in rows]
     tokens = [values[layout.token] for _, values in rows]
     text, starts = join_tokens(tokens)
     entities = []
     for column, scheme in layout.layers.items():
         tags = []
-        for number, values in rows:
-            try:
+        for place, (_, values) in zip(places, rows, strict=True):
+            with located(f"{place}: column {column + 1}"):
                 tags += [OUTSIDE] if values[column] == _NOTHING else parse_tags([values[column]])
-            except DataError as error:
-                raise DataError(f"{path}:{number}: column {column + 1}: {error}") from error
-        for first, end, label in tagged_spans(
-            tags, scheme, lambda at, what: on_problem(f"{path}:{numbers[at]}: {what}")
-        ):
-            entities.append(token_entity(tokens, starts, first, end, label))
-    return Example(text, tuple(entities), source=f"{path}:{numbers[0]}")
+        spans = tagged_spans(tags, scheme, lambda index, what: on_problem(f"{places[index]}: {what}"))
+        entities += [token_entity(tokens, starts, *span) for span in spans]
+    return Example(text, tuple(entities), source=places[0])
 
 
 _Span = tuple[int, int]
-_BETWEEN_BLANKS = re.compile(r"\S+")
+_NO_WHITESPACE = re.compile(r"\S+")
 
 
 def write_conll(examples: Iterable[Example], path: Path, on_problem: OnProblem) -> None:
@@ -232,10 +258,10 @@ def write_conll(examples: Iterable[Example], path: Path, on_problem: OnProblem) 
 def _token_spans(example: Example) -> list[_Span]:
     """Start and end of each token."""
     text = example.text
-    spans = [found.span() for found in _BETWEEN_BLANKS.finditer(text)]
+    spans = [found.span() for found in _NO_WHITESPACE.finditer(text)]
     if spans == [(0, len(text))] and any(map(is_unspaced, text)):
         return [(at, at + 1) for at in range(len(text))]
-    starts, ends = ({span[side] for span in spans} for side in (0, 1))
+    starts, ends = {start for start, _ in spans}, {end for _, end in spans}
     if all(entity.start in starts and entity.end in ends for entity in example.entities):
         return spans
     from ...modeling.words import word_boundaries
@@ -255,39 +281,35 @@ def _check_tokens(tokens: Sequence[str], name: str) -> None:
     for token in tokens:
         if token == "-DOCSTART-" or token.startswith("\ufeff"):
             raise DataError(f"{name}: columns cannot hold the token {token!r}; write JSON Lines.")
-        _check_encodable(token, name)
-
-
-def _check_encodable(text: str, name: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(f"{name}: {text[:40]!r} holds half of a surrogate pair; write JSON Lines.") from error
+        try:
+            token.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"{name}: {token[:40]!r} holds half of a surrogate pair; write JSON Lines.") from error
 
 
 def _iob2(example: Example, spans: Sequence[_Span]) -> list[str]:
     """The tag of each token."""
-    first_at = {start: index for index, (start, _) in enumerate(spans)}
-    last_at = {end: index for index, (_, end) in enumerate(spans)}
+    start_tokens = {start: index for index, (start, _) in enumerate(spans)}
+    end_tokens = {end: index for index, (_, end) in enumerate(spans)}
     tags = ["O"] * len(spans)
     owner: dict[int, Entity] = {}
     for entity in sorted(set(example.entities)):
         if entity.label != entity.label.strip():
             raise DataError(f"{example.name}: columns cannot hold the label {entity.label!r}; strip its whitespace.")
-        if entity.start not in first_at or entity.end not in last_at:
+        if entity.start not in start_tokens or entity.end not in end_tokens:
             raise DataError(
                 f"{example.name}: {_described(example, entity)} begins or ends with whitespace, which columns of "
                 "words cannot hold. Write JSON Lines or brat."
             )
-        first, last = first_at[entity.start], last_at[entity.end]
-        for index in range(first, last + 1):
+        start_token = start_tokens[entity.start]
+        for index in range(start_token, end_tokens[entity.end] + 1):
             if index in owner:
                 raise DataError(
                     f"{example.name}: {_described(example, owner[index])} and {_described(example, entity)} overlap; "
                     "one column of tags cannot hold both. Write JSON Lines or brat."
                 )
             owner[index] = entity
-            tags[index] = f"{'B' if index == first else 'I'}-{entity.label}"
+            tags[index] = f"{'B' if index == start_token else 'I'}-{entity.label}"
     return tags
 
 

@@ -7,7 +7,7 @@ from datasets import ClassLabel, Dataset, IterableDataset, LargeList, List  # ty
 
 from ..data_report import DataReport, counted, refuse
 from ..examples import DataError, Example
-from .fields import require_type
+from .fields import located, require_type
 from .jsonl import parse_record
 from .tagged import find_scheme, tagged_example
 
@@ -68,10 +68,8 @@ def _names(dataset: Dataset | IterableDataset, *fields: str) -> list[str] | None
 def _tagged_rows(dataset: Iterable[dict[str, Any]], names: list[str] | None) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows, with the names of tags that are numbers."""
     for source, row in _rows(dataset):
-        try:
+        with located(f"{source}: ner_tags"):
             tags = [_named(value, names) for value in require_type(row["ner_tags"], list, "ner_tags")]
-        except DataError as error:
-            raise DataError(f"{source}: ner_tags: {error}") from error
         yield source, {**row, "ner_tags": tags}
 
 
@@ -87,7 +85,7 @@ def _named(value: Any, names: list[str] | None) -> str:
 
 
 def _spans(row: dict[str, Any], source: str, names: list[str] | None) -> Example:
-    try:
+    with located(source):
         entities = row["entities"]
         if isinstance(entities, dict):
             lengths = {len(require_type(values, list, f"entities.{name}")) for name, values in entities.items()}
@@ -95,9 +93,6 @@ def _spans(row: dict[str, Any], source: str, names: list[str] | None) -> Example
                 raise DataError("the lists in entities are not of one length; give each entity an item in every one.")
             entities = [dict(zip(entities, values, strict=True)) for values in zip(*entities.values(), strict=True)]
         if names is not None:
-            entities = [
-                {**item, "label": _named(item["label"], names)} for item in require_type(entities, list, "entities")
-            ]
+            items = require_type(entities, list, "entities")
+            entities = [{**item, "label": _named(item["label"], names)} for item in items]
         return parse_record({**row, "entities": entities}, True, source)
-    except DataError as error:
-        raise DataError(f"{source}: {error}") from error

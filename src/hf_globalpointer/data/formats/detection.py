@@ -1,17 +1,15 @@
 """Which format a file is in, from its suffix and what it holds."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from io import TextIOWrapper
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ..examples import DataError
-from .columns import is_comment, is_document_start, split_columns
 from .lines import opened, suffix_of
 from .records import json_records
-from .tags import parse_tag
+from .tags import is_comment, is_document_start, parse_tag, split_columns
 
 
 # How a format is named, for a file that every command may be given.
@@ -34,10 +32,10 @@ _LONGEST = 1 << 12  # characters of the first line to look at
 def sniff_format(path: Path, labeled: bool) -> str | None:
     """The name of the format, or none if it looks like no format known.
 
-    A folder that holds texts is brat's, and so are an `.ann` file and a `.txt` file beside one. Of JSON the first
-    record that holds an entity tells; if none does, the formats agree. Anything else is CoNLL columns if the first
-    line that is not blank ends or begins with a tag, or begins a document, and plain text if the suffix is `.txt`; or
-    the suffix tells.
+    A folder that holds texts is brat's, and so are an `.ann` file and a `.txt` file beside one. The format of JSON is
+    detected from the first record that holds an entity; if none does, the formats agree. Anything else is CoNLL
+    columns if the first line that is not blank ends or begins with a tag, or begins a document; plain text if the
+    suffix is `.txt`; or else what its suffix says.
 
     Where no labels are needed, a `.txt` or `.md` file is always plain text, and a `.csv` file a table. Columns must
     have a suffix of theirs; a `.tsv` file that holds none is a table, and what is not JSON either is plain text.
@@ -60,13 +58,9 @@ def sniff_format(path: Path, labeled: bool) -> str | None:
         return "conll"
     if _BEGINS_JSON.match(line):
         return _json_format(path, labeled)
-    if suffix == ".json":
-        return "jsonl"
-    if suffix == ".txt":
-        return "text"
-    if labeled:
-        return FORMAT_OF_SUFFIX.get(suffix)
-    return "tsv" if suffix == ".tsv" else FORMAT_OF_SUFFIX.get(suffix, "text")
+    if suffix == ".tsv" and not labeled:
+        return "tsv"
+    return {**FORMAT_OF_SUFFIX, ".json": "jsonl", ".txt": "text"}.get(suffix, None if labeled else "text")
 
 
 def _first_line(path: Path) -> str:
@@ -89,44 +83,47 @@ def _is_columns(line: str) -> bool:
 
 def _json_format(path: Path, labeled: bool) -> str:
     try:
-        return next(filter(None, (_format_of(record, labeled) for record in _records(path))), "jsonl")
+        formats = (_format_of(record, labeled) for _, record in json_records(path))
+        return next(filter(None, formats), "jsonl")
     except DataError:
         return "jsonl"  # whose reader comes to the same mistake, and names it after what is before it
-
-
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    return (record for _, record in json_records(path) if isinstance(record, dict))
 
 
 def _format_of(record: dict[str, Any], labeled: bool) -> str | None:
     """The format of a record that no other has; none if several have it."""
     if not labeled and "text" in record:
         # Where other formats have their entities may be anything.
-        return _format_of_entities(record) if "entities" in record else "jsonl"
-    if isinstance(record.get("data"), dict):
-        return "label-studio"
-    if "entities" not in record:
-        if "tokens" in record and "ner_tags" in record:
-            return "ner-tags"
-        spans = record.get("spans")
-        if "text" in record and isinstance(spans, list) and all(isinstance(span, dict) for span in spans):
-            return "prodigy"
-    if "tokens" in record and "text" not in record:
-        return "spert"
-    if isinstance(record.get("label"), dict):
-        return "cluener"
+        return _format_of_entities(record.get("entities")) if "entities" in record else "jsonl"
+    formats = (format for format, is_of_format in _FORMAT_TESTS.items() if is_of_format(record))
+    return next(formats, None) or _format_of_entities(record.get("entities"))
+
+
+def _is_label_studio(record: dict[str, Any]) -> bool:
     label = record.get("label")
-    if isinstance(label, list) and label and isinstance(label[0], dict) and "labels" in label[0]:
-        return "label-studio"
-    if any(isinstance(record.get(name), list) for name in ("label", "labels")):
+    is_minimal = isinstance(label, list) and label and isinstance(label[0], dict) and "labels" in label[0]
+    return isinstance(record.get("data"), dict) or bool(is_minimal)
+
+
+def _is_prodigy(record: dict[str, Any]) -> bool:
+    spans = record.get("spans")
+    is_list = isinstance(spans, list) and all(isinstance(span, dict) for span in spans)
+    return is_list and "text" in record and "entities" not in record
+
+
+# What records of a format have and others have not, as far as they come after it here.
+_FORMAT_TESTS: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "label-studio": _is_label_studio,
+    "ner-tags": lambda record: {"tokens", "ner_tags"} <= record.keys() and "entities" not in record,
+    "prodigy": _is_prodigy,
+    "spert": lambda record: "tokens" in record and "text" not in record,
+    "cluener": lambda record: isinstance(record.get("label"), dict),
+    "doccano": lambda record: any(isinstance(record.get(name), list) for name in ("label", "labels")),
+}
+
+
+def _format_of_entities(entities: Any) -> str | None:
+    if not isinstance(entities, list) or not entities:
+        return None
+    if isinstance(entities[0], list) or (isinstance(entities[0], dict) and "start_offset" in entities[0]):
         return "doccano"
-    return _format_of_entities(record)
-
-
-def _format_of_entities(record: dict[str, Any]) -> str | None:
-    entities = record.get("entities")
-    for entity in islice(entities, 1) if isinstance(entities, list) else ():
-        if isinstance(entity, list) or (isinstance(entity, dict) and "start_offset" in entity):
-            return "doccano"
-        return "cmeee" if isinstance(entity, dict) and "start_idx" in entity else "jsonl"
-    return None
+    return "cmeee" if isinstance(entities[0], dict) and "start_idx" in entities[0] else "jsonl"

@@ -7,10 +7,7 @@ from typing import Any
 from ..data_report import OnProblem
 from ..examples import DataError, Entity, Example
 from .fields import entity_label, optional_id, preview, require_field, require_type
-from .records import json_records
-
-
-_NAMES = ("label", "labels", "entities")
+from .records import parsed_records
 
 
 def read_doccano(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Example]:
@@ -19,27 +16,19 @@ def read_doccano(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[E
     Raises:
         DataError: If a field is missing or of another kind, or entities stand in two fields.
     """
-    for source, record in json_records(path):
-        try:
-            yield _parse(record, labeled, source)
-        except DataError as error:
-            raise DataError(f"{source}: {error}") from error
 
+    def parse(record: dict[str, Any], source: str) -> Example:
+        text = require_field(record, "text", str)
+        names = [name for name in ("label", "labels", "entities") if name in record]
+        if len(names) > 1:
+            raise DataError(f"entities stand in {' and '.join(names)}; leave one of these fields.")
+        if not names and labeled:
+            raise DataError('field "label" is missing; it must be a list.')
+        items = ((name, enumerate(require_field(record, name, list))) for name in names)
+        entities = [_entity(item, f"{name}[{index}]") for name, numbered in items for index, item in numbered]
+        return Example(text, tuple(entities), optional_id(record), source)
 
-def _parse(record: Any, labeled: bool, source: str) -> Example:
-    record = require_type(record, dict, "the record")
-    text = require_field(record, "text", str)
-    names = [name for name in _NAMES if name in record]
-    if len(names) > 1:
-        raise DataError(f"entities stand in {' and '.join(names)}; leave one of these fields.")
-    if not names and labeled:
-        raise DataError('field "label" is missing; it must be a list.')
-    entities = [
-        _entity(item, f"{name}[{index}]")
-        for name in names
-        for index, item in enumerate(require_field(record, name, list))
-    ]
-    return Example(text, tuple(entities), optional_id(record), source)
+    return parsed_records(path, parse)
 
 
 def _entity(item: Any, where: str) -> Entity:

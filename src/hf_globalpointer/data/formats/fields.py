@@ -1,13 +1,23 @@
 """Fields of JSON records, checked, for the readers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ..examples import DataError
 
 
 _TYPE_NAMES = {str: "a string", int: "an integer", list: "a list", dict: "an object"}
+
+
+@contextmanager
+def located(place: str) -> Iterator[None]:
+    """Put a place in front of the message of every `DataError` raised inside."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from error
 
 
 def require_field(record: dict[str, Any], name: str, kind: type, where: str | None = None) -> Any:
@@ -36,6 +46,20 @@ def require_type(value: Any, kind: type, path: str) -> Any:
     return value
 
 
+def require_objects(
+    record: dict[str, Any], name: str, required: bool, where: str | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each object in a list, with its path, such as "entities[0]"; nothing if the list is missing and may be.
+
+    Raises:
+        DataError: If the list is missing though it is required, or is no list of objects.
+    """
+    if required or name in record:
+        for index, item in enumerate(require_field(record, name, list, where)):
+            path = f"{where}.{name}[{index}]" if where else f"{name}[{index}]"
+            yield path, require_type(item, dict, path)
+
+
 def preview(value: Any) -> str:
     """The beginning of a value, for messages."""
     return json.dumps(value, ensure_ascii=False, default=str)[:60]
@@ -56,17 +80,22 @@ def optional_id(record: dict[str, Any], name: str = "id") -> str | int | None:
     return id
 
 
-def check_surface(text: str, start: int, end: int, surface: str, path: str) -> None:
-    """Raise a `DataError` unless the characters `start` to `end` of the text, end exclusive, are the entity's own."""
-    check_fragments(text, [(start, end)], surface, path)
+def check_surface(text: str, fragments: Sequence[tuple[int, int]], surface: str, path: str) -> None:
+    """Check an entity's own text against the text at its place.
 
+    Args:
+        text (`str`): The text.
+        fragments (`Sequence[tuple[int, int]]`): Start and exclusive end of the entity's pieces, mostly one.
+        surface (`str`): What the data say the entity reads, its pieces separated by a space.
+        path (`str`): The path to the entity, for the message.
 
-def check_fragments(text: str, fragments: Sequence[tuple[int, int]], surface: str, path: str) -> None:
-    """As `check_surface`, of an entity in several pieces, which its own text has separated by a space."""
-    there = " ".join(text[max(start, 0) : max(end, 0)] for start, end in fragments)
-    if not all(0 <= start < end <= len(text) for start, end in fragments) or there != surface:
+    Raises:
+        DataError: If the two differ.
+    """
+    found = " ".join(text[max(start, 0) : max(end, 0)] for start, end in fragments)
+    if not all(0 <= start < end <= len(text) for start, end in fragments) or found != surface:
         places = " and ".join(f"{start} to {end}" for start, end in fragments)
         raise DataError(
-            f"{path} says {preview(surface)}, but characters {places} of the text are {preview(there)}; correct the "
+            f"{path} says {preview(surface)}, but characters {places} of the text are {preview(found)}; correct the "
             "offsets."
         )

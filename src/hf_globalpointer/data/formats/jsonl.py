@@ -7,34 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from ..data_report import OnProblem
-from ..examples import DataError, Entity, Example
-from .fields import entity_label, optional_id, require_field, require_type
-from .records import json_records
+from ..examples import Entity, Example
+from .fields import entity_label, optional_id, require_field, require_objects
+from .records import parsed_records
 
 
 def read_jsonl(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Example]:
     """Yield the example of each line that is not blank, or of each item of an array; other fields are its `extra`."""
-    for source, record in json_records(path):
-        try:
-            example = parse_record(record, labeled, source)
-        except DataError as error:
-            raise DataError(f"{source}: {error}") from error
-        yield replace(example, extra={k: v for k, v in record.items() if k not in ("text", "entities")})
+
+    def parse(record: dict[str, Any], source: str) -> Example:
+        extra = {name: value for name, value in record.items() if name not in ("text", "entities")}
+        return replace(parse_record(record, labeled, source), extra=extra)
+
+    return parsed_records(path, parse)
 
 
-def parse_record(record: Any, labeled: bool, source: str, name: str = "entities") -> Example:
+def parse_record(record: dict[str, Any], labeled: bool, source: str, name: str = "entities") -> Example:
     """The example of a record, whose entities, in the field of this name, have `start`, `end` and `label`."""
-    record = require_type(record, dict, "the line")
     text = require_field(record, "text", str)
     entities = []
-    if labeled or name in record:
-        for index, item in enumerate(require_field(record, name, list)):
-            where = f"{name}[{index}]"
-            item = require_type(item, dict, where)
-            start, end = (require_field(item, edge, int, where) for edge in ("start", "end"))
-            entities.append(
-                Entity(start, end, entity_label(require_field(item, "label", str, where), f"{where}.label"))
-            )
+    for where, item in require_objects(record, name, labeled):
+        start, end = (require_field(item, edge, int, where) for edge in ("start", "end"))
+        label = entity_label(require_field(item, "label", str, where), f"{where}.label")
+        entities.append(Entity(start, end, label))
     return Example(text, tuple(entities), optional_id(record), source)
 
 

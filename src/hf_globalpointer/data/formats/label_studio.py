@@ -6,8 +6,8 @@ from typing import Any
 
 from ..data_report import OnProblem
 from ..examples import DataError, Entity, Example
-from .fields import check_surface, entity_label, optional_id, preview, require_field, require_type
-from .records import json_records
+from .fields import check_surface, entity_label, optional_id, preview, require_field, require_objects, require_type
+from .records import parsed_records
 
 
 def read_label_studio(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Example]:
@@ -24,48 +24,69 @@ def read_label_studio(path: Path, labeled: bool, on_problem: OnProblem) -> Itera
     Raises:
         DataError: If a field is missing or of another kind, or the text at a region's place is not the region's.
     """
-    for source, record in json_records(path):
-        try:
-            example = _parse(record, labeled, source, on_problem)
-        except DataError as error:
-            raise DataError(str(error) if str(error).startswith(source) else f"{source}: {error}") from error
-        if example is not None:
-            yield example
+    for task in parsed_records(path, lambda record, source: _Task(record, source, labeled)):
+        for problem in task.problems:
+            on_problem(f"{task.source}: {problem}")
+        if task.example is not None:
+            yield task.example
 
 
-def _parse(record: Any, labeled: bool, source: str, on_problem: OnProblem) -> Example | None:
-    record = require_type(record, dict, "the task")
-    if "data" not in record and "text" in record:
-        return _parse_min(record, labeled, source, on_problem)
-    text = _text(require_field(record, "data", dict))
-    # "completions" before Label Studio 1.0.
-    name = "annotations" if "annotations" in record or "completions" not in record else "completions"
-    annotations = []
-    if labeled or name in record:
-        for index, item in enumerate(require_field(record, name, list)):
-            if not require_type(item, dict, f"{name}[{index}]").get("was_canceled"):
-                annotations.append((item, f"{name}[{index}]"))
-    if not annotations and labeled:
-        on_problem(f"{source}: the task has no annotation; it is left out.")
-        return None
-    if len(annotations) > 1:
-        on_problem(f"{source}: the task has {len(annotations)} annotations; the first is read.")
-    entities: list[Entity] = []
-    for annotation, where in annotations[:1]:
-        for index, region in enumerate(require_field(annotation, "result", list, where)):
-            entities += _entities(text, region, f"{where}.result[{index}]", source, on_problem)
-    return Example(text, tuple(entities), optional_id(record), source)
+class _Task:
+    """The example of a task, if it has one, and the problems of reading it.
 
+    Args:
+        record (`dict[str, Any]`): The task.
+        source (`str`): Where it was read.
+        labeled (`bool`): Whether it must be labeled.
+    """
 
-def _parse_min(record: dict[str, Any], labeled: bool, source: str, on_problem: OnProblem) -> Example:
-    text = require_field(record, "text", str)
-    entities: list[Entity] = []
-    # An annotation without regions has no field for them.
-    if "label" in record or (labeled and "annotation_id" not in record):
-        for index, value in enumerate(require_field(record, "label", list)):
-            where = f"label[{index}]"
-            entities += _labeled(text, require_type(value, dict, where), where, source, on_problem)
-    return Example(text, tuple(entities), optional_id(record), source)
+    def __init__(self, record: dict[str, Any], source: str, labeled: bool) -> None:
+        self.source = source
+        self.problems: list[str] = []
+        is_minimal = "data" not in record and "text" in record
+        self._text = require_field(record, "text", str) if is_minimal else _text(require_field(record, "data", dict))
+        entities = self._minimal(record, labeled) if is_minimal else self._full(record, labeled)
+        self.example = None if entities is None else Example(self._text, tuple(entities), optional_id(record), source)
+
+    def _minimal(self, record: dict[str, Any], labeled: bool) -> list[Entity]:
+        """The entities of a record of JSON-MIN, where an annotation without regions has no field for them."""
+        regions = require_objects(record, "label", labeled and "annotation_id" not in record)
+        return [entity for where, value in regions for entity in self._labeled(value, where)]
+
+    def _full(self, record: dict[str, Any], labeled: bool) -> list[Entity] | None:
+        """The entities of the first annotation; none if the task is left out."""
+        # "completions" before Label Studio 1.0.
+        name = "annotations" if "annotations" in record or "completions" not in record else "completions"
+        annotations = [item for item in require_objects(record, name, labeled) if not item[1].get("was_canceled")]
+        if not annotations and labeled:
+            self.problems.append("the task has no annotation; it is left out.")
+            return None
+        if len(annotations) > 1:
+            self.problems.append(f"the task has {len(annotations)} annotations; the first is read.")
+        entities: list[Entity] = []
+        for where, annotation in annotations[:1]:
+            for path, region in require_objects(annotation, "result", True, where):
+                if str(region.get("type", "labels")).endswith("labels"):
+                    entities += self._labeled(require_field(region, "value", dict, path), f"{path}.value")
+        return entities
+
+    def _labeled(self, value: dict[str, Any], where: str) -> list[Entity]:
+        """An entity for each label of a region."""
+        start, end = value.get("start"), value.get("end")
+        if not isinstance(start, int) or not isinstance(end, int):
+            self.problems.append(f"{where} is no span of the text ({preview(value)}); it is left out.")
+            return []
+        for name in ("start", "end"):
+            require_type(value[name], int, f"{where}.{name}")
+        labels = require_field(value, "labels", list, where) if "labels" in value else []
+        if not labels:
+            self.problems.append(f"{where} has no labels ({preview(value)}); it is left out.")
+            return []
+        if "text" in value:
+            surface = require_field(value, "text", str, where)
+            start, end = _in_characters(self._text, start, end, surface)
+            check_surface(self._text, [(start, end)], surface, where)
+        return [Entity(start, end, entity_label(require_type(label, str, where), where)) for label in labels]
 
 
 def _text(data: dict[str, Any]) -> str:
@@ -74,38 +95,13 @@ def _text(data: dict[str, Any]) -> str:
     texts = [value for value in data.values() if isinstance(value, str)]
     if len(texts) != 1:
         raise DataError(f"data has no field text, and {len(texts)} other strings; name the text's field text.")
-    return str(texts[0])
+    return texts[0]
 
 
-def _entities(text: str, region: Any, where: str, source: str, on_problem: OnProblem) -> list[Entity]:
-    region = require_type(region, dict, where)
-    if not str(region.get("type", "labels")).endswith("labels"):
-        return []
-    return _labeled(text, require_field(region, "value", dict, where), f"{where}.value", source, on_problem)
-
-
-def _labeled(text: str, value: dict[str, Any], where: str, source: str, on_problem: OnProblem) -> list[Entity]:
-    start, end = value.get("start"), value.get("end")
-    if not isinstance(start, int) or not isinstance(end, int):
-        on_problem(f"{source}: {where} is no span of the text ({preview(value)}); it is left out.")
-        return []
-    for name in ("start", "end"):
-        require_type(value[name], int, f"{where}.{name}")
-    labels = require_field(value, "labels", list, where) if "labels" in value else []
-    if not labels:
-        on_problem(f"{source}: {where} has no labels ({preview(value)}); it is left out.")
-        return []
-    if "text" in value:
-        surface = require_field(value, "text", str, where)
-        in_units = _from_utf16(text, start, end)
-        if start >= 0 and text[start:end] != surface and text[slice(*in_units)] == surface:
-            start, end = in_units
-        check_surface(text, start, end, surface, where)
-    return [Entity(start, end, entity_label(require_type(label, str, where), where)) for label in labels]
-
-
-def _from_utf16(text: str, start: int, end: int) -> tuple[int, int]:
-    """Offsets in UTF-16 units, as offsets in characters."""
+def _in_characters(text: str, start: int, end: int, surface: str) -> tuple[int, int]:
+    """Start and end in characters, which are UTF-16 units as given if only these have the region's own text."""
+    if start < 0 or text[start:end] == surface:
+        return start, end
     units = text.encode("utf-16-le", "surrogatepass")
-    first, last = (len(units[: 2 * max(at, 0)].decode("utf-16-le", "replace")) for at in (start, end))
-    return first, last
+    from_units = [len(units[: 2 * max(edge, 0)].decode("utf-16-le", "replace")) for edge in (start, end)]
+    return (from_units[0], from_units[1]) if text[slice(*from_units)] == surface else (start, end)

@@ -6,9 +6,9 @@ from typing import Any
 
 from ..data_report import OnProblem
 from ..examples import DataError, Example
-from .fields import preview, require_type
+from .fields import preview
 from .jsonl import parse_record
-from .records import json_records
+from .records import parsed_records
 
 
 def read_prodigy(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Example]:
@@ -19,16 +19,13 @@ def read_prodigy(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[E
     Raises:
         DataError: If a field is missing or of another kind, or an answer is none of Prodigy's.
     """
-    for source, record in json_records(path):
-        try:
-            if _is_accepted(record):
-                yield parse_record(record, labeled and "answer" not in record, source, "spans")
-        except DataError as error:
-            raise DataError(f"{source}: {error}") from error
 
+    def parse(record: dict[str, Any], source: str) -> Example | None:
+        answer = record.get("answer", "accept")
+        if answer not in ("accept", "reject", "ignore"):
+            raise DataError(f'field "answer" is {preview(answer)}; it must be "accept", "reject" or "ignore".')
+        if answer != "accept":
+            return None
+        return parse_record(record, labeled and "answer" not in record, source, "spans")
 
-def _is_accepted(record: Any) -> bool:
-    answer = require_type(record, dict, "the task").get("answer", "accept")
-    if answer not in ("accept", "reject", "ignore"):
-        raise DataError(f'field "answer" is {preview(answer)}; it must be "accept", "reject" or "ignore".')
-    return bool(answer == "accept")
+    return (example for example in parsed_records(path, parse) if example is not None)

@@ -2,19 +2,23 @@
 
 import codecs
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from gzip import GzipFile
-from io import BufferedReader, TextIOWrapper
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TypeVar
 
 from ..examples import DataError
-from .fields import preview
+from .fields import located, preview, require_type
 from .lines import decoded_lines, opened
 
 
-_CHUNK = 1 << 16
+_T = TypeVar("_T")
+_PEEKED = 1 << 16  # bytes to find the first character in that is not whitespace
+_WHITESPACE = re.compile(r"[ \t\r\n]*")
 
 
 def _object(fields: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -28,20 +32,27 @@ def _object(fields: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
-def json_records(path: Path) -> Iterator[tuple[str, Any]]:
+def json_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each record with its place: `file[record]`, counted from 0, in an array, and `file:line` in JSON Lines.
 
-    An array is read in pieces; what is held is a small multiple of the longest record.
+    JSON Lines are read line by line. The text of an array is held in memory, and its items are decoded one at a time.
 
     Raises:
-        DataError: At the first record that is not JSON in UTF-8, or gives a field of an object twice.
+        DataError: At the first record that is not JSON in UTF-8, is no object, or gives a field of an object twice.
     """
     with opened(path) as file:
-        if _is_array(file):
-            with TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
-                yield from _Array(path, text).records()
-        else:
-            yield from _lines(path, file)
+        for place, record in _items(path, file.read()) if _is_array(file) else _lines(path, file):
+            with located(place):
+                require_type(record, dict, "the record")
+            yield place, record
+
+
+def parsed_records(path: Path, parse: Callable[[dict[str, Any], str], _T]) -> Iterator[_T]:
+    """Yield what `parse` makes of each record and its place, which comes first in the messages of its errors."""
+    for place, record in json_records(path):
+        with located(place):
+            parsed = parse(record, place)
+        yield parsed
 
 
 def count_records(path: Path) -> int | None:
@@ -51,103 +62,67 @@ def count_records(path: Path) -> int | None:
 
 
 def _is_array(file: BufferedReader | GzipFile) -> bool:
-    return file.peek(_CHUNK).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
+    return file.peek(_PEEKED).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
 
 
 def _lines(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[str, Any]]:
     for number, line in decoded_lines(lines, path):
         line = line.rstrip("\r\n")
-        if not line.strip():
-            continue
-        source = f"{path}:{number}"
-        try:
-            record = _DECODER.decode(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{source}: not valid JSON ({error.msg} at column {error.colno}); each line must be one whole object."
-            ) from error
-        except DataError as error:
-            raise DataError(f"{source}: {error}") from error
-        except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets thousands deep
-            raise DataError(f"{source}: JSON that cannot be read ({error}); simplify the line.") from error
-        yield source, record
+        if line.strip():
+            place = f"{path}:{number}"
+            with _decoding(place, "each line must be one complete object"):
+                record = _DECODER.decode(line)
+            yield place, record
 
 
-class _Array:
-    """An array in a file, of which only what is not yet read as records is held."""
+def _items(path: Path, content: bytes) -> Iterator[tuple[str, Any]]:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 ({error}); convert the file to UTF-8.") from error
+    index, position = 0, _skip_whitespace(text, text.index("[") + 1)
+    while not text.startswith("]", position):
+        place = f"{path}[{index}]"
+        with _decoding(place, "the file must be one complete array"):
+            record, position = _DECODER.raw_decode(text, position)
+        yield place, record
+        index += 1
+        position = _next_item(text, _skip_whitespace(text, position), f"{path}[{index}]")
+    if _skip_whitespace(text, position + 1) < len(text):
+        raise _malformed(f"{path}[{index}]", "something follows the array")
 
-    def __init__(self, path: Path, file: TextIO) -> None:
-        self.path = path
-        self.file = file
-        self.index = 0
-        self.buffer = ""
-        self.at = 0
 
-    def records(self) -> Iterator[tuple[str, Any]]:
-        """Yield each item with its place."""
-        self._next_mark()
-        self.at += 1  # the opening bracket
-        mark = self._next_mark()
-        while mark != "]":
-            yield f"{self.path}[{self.index}]", self._record()
-            self.index += 1
-            mark = self._next_mark()
-            if mark == ",":
-                self.at += 1
-                if self._next_mark() == "]":
-                    raise self._malformed("the array ends with a comma")
-            elif mark != "]":
-                raise self._malformed("a comma is missing" if mark else "the array is cut off")
-        self.at += 1
-        if self._next_mark():
-            raise self._malformed("something follows the array")
+def _next_item(text: str, position: int, place: str) -> int:
+    """Where the next item begins, or the bracket stands that closes the array."""
+    if text.startswith("]", position):
+        return position
+    if not text.startswith(",", position):
+        raise _malformed(place, "a comma is missing" if position < len(text) else "the array is cut off")
+    position = _skip_whitespace(text, position + 1)
+    if text.startswith("]", position):
+        raise _malformed(place, "the array ends with a comma")
+    return position
 
-    def _record(self) -> Any:
-        """The record that begins here."""
-        while True:
-            try:
-                record, end = _DECODER.raw_decode(self.buffer, self.at)
-            except json.JSONDecodeError as error:
-                if not self._is_cut(error) or not self._read():
-                    raise self._malformed(error.msg) from error
-            except DataError as error:
-                raise DataError(f"{self.path}[{self.index}]: {error}") from error
-            except (ValueError, RecursionError) as error:
-                raise DataError(
-                    f"{self.path}[{self.index}]: JSON that cannot be read ({error}); simplify the record."
-                ) from error
-            else:
-                # A number at the end of what is held may go on.
-                if end < len(self.buffer) or not self._read():
-                    self.at = end
-                    return record
 
-    def _is_cut(self, error: json.JSONDecodeError) -> bool:
-        """Whether the record may only be cut by the end of what is held: then the mistake is at its very end."""
-        return error.msg.startswith("Unterminated string") or error.pos >= len(self.buffer) - len(r'"\ud800\udc00')
+def _skip_whitespace(text: str, position: int) -> int:
+    match = _WHITESPACE.match(text, position)
+    return match.end() if match else position
 
-    def _next_mark(self) -> str:
-        """The next character that is not blank, left where it is; "" at the end of the file."""
-        while True:
-            while self.at < len(self.buffer) and self.buffer[self.at] in " \t\r\n":
-                self.at += 1
-            if self.at < len(self.buffer):
-                return self.buffer[self.at]
-            if not self._read():
-                return ""
 
-    def _read(self) -> bool:
-        """Take in at least as much again as is waiting, so that a long record is tried few times; whether any came."""
-        waiting = self.buffer[self.at :]
-        try:
-            more = self.file.read(max(_CHUNK, len(waiting)))
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{self.path}[{self.index}]: not UTF-8 here or soon after ({error}); convert the file to UTF-8."
-            ) from error
-        self.buffer = waiting + more
-        self.at = 0
-        return bool(more)
+def _malformed(place: str, reason: str, remedy: str = "the file must be one complete array") -> DataError:
+    return DataError(f"{place}: not valid JSON ({reason}); {remedy}.")
 
-    def _malformed(self, reason: str) -> DataError:
-        return DataError(f"{self.path}[{self.index}]: not valid JSON ({reason}); the file must be one whole array.")
+
+@contextmanager
+def _decoding(place: str, remedy: str) -> Iterator[None]:
+    """Name the place of what cannot be decoded."""
+    try:
+        with located(place):
+            yield
+    except json.JSONDecodeError as error:
+        line = f"line {error.lineno} " if "\n" in error.doc else ""
+        raise _malformed(place, f"{error.msg} at {line}column {error.colno}", remedy) from error
+    except DataError:
+        raise
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets thousands deep
+        raise DataError(f"{place}: JSON that cannot be read ({error}); simplify the record.") from error

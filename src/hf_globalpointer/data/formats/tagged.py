@@ -6,8 +6,8 @@ from typing import Any
 
 from ..data_report import OnProblem
 from ..examples import DataError, Example
-from .fields import optional_id, preview, require_field, require_type
-from .records import json_records
+from .fields import located, optional_id, preview, require_field
+from .records import json_records, parsed_records
 from .tags import Scheme, SchemeEvidence, Tag, join_tokens, parse_tags, tagged_spans, token_entity
 
 
@@ -23,8 +23,7 @@ def read_tagged(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Ex
             as many tags as tokens, or a tag is none; numbers are none, for their names are not in the file.
     """
     if not labeled:
-        for source, record in json_records(path):
-            yield _untagged_example(record, source)
+        yield from parsed_records(path, _untagged_example)
         return
     if not path.is_file():
         raise DataError(f"{path}: tags are read twice, to find their scheme first; save them to a file.")
@@ -33,7 +32,7 @@ def read_tagged(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Ex
         yield tagged_example(record, source, scheme, on_problem)
 
 
-def find_scheme(records: Iterable[tuple[str, Any]]) -> Scheme:
+def find_scheme(records: Iterable[tuple[str, dict[str, Any]]]) -> Scheme:
     """The scheme of the tags of all records, each given with its place.
 
     Raises:
@@ -41,50 +40,40 @@ def find_scheme(records: Iterable[tuple[str, Any]]) -> Scheme:
     """
     evidence = SchemeEvidence()
     for source, record in records:
-        try:
+        with located(source):
             evidence.add(_tags(record))
-        except DataError as error:
-            raise DataError(f"{source}: {error}") from error
     return evidence.scheme
 
 
-def tagged_example(record: Any, source: str, scheme: Scheme, on_problem: OnProblem) -> Example:
+def tagged_example(record: dict[str, Any], source: str, scheme: Scheme, on_problem: OnProblem) -> Example:
     """The example of a record; `on_problem` takes tags against the scheme.
 
     Raises:
         DataError: If a field is missing or of another kind, there are not as many tags as tokens, or a tag is none.
     """
-    try:
+    with located(source):
         tags = _tags(record)
         tokens = require_field(record, "tokens", list)
         if len(tokens) != len(tags):
             raise DataError(f"{len(tokens)} tokens, but {len(tags)} tags; give every token one.")
         text, starts = join_tokens(tokens)
         id = optional_id(record)
-    except DataError as error:
-        raise DataError(f"{source}: {error}") from error
-    spans = tagged_spans(tags, scheme, lambda at, what: on_problem(f"{source}: token {at}: {what}"))
+    spans = tagged_spans(tags, scheme, lambda index, what: on_problem(f"{source}: token {index}: {what}"))
     return Example(text, tuple(token_entity(tokens, starts, *span) for span in spans), id, source)
 
 
-def _untagged_example(record: Any, source: str) -> Example:
-    try:
-        record = require_type(record, dict, "the record")
-        text, _ = join_tokens(require_field(record, "tokens", list))
-        return Example(text, (), optional_id(record), source)
-    except DataError as error:
-        raise DataError(f"{source}: {error}") from error
+def _untagged_example(record: dict[str, Any], source: str) -> Example:
+    text, _ = join_tokens(require_field(record, "tokens", list))
+    return Example(text, (), optional_id(record), source)
 
 
-def _tags(record: Any) -> list[Tag]:
-    tags = require_field(require_type(record, dict, "the record"), "ner_tags", list)
+def _tags(record: dict[str, Any]) -> list[Tag]:
+    tags = require_field(record, "ner_tags", list)
     for index, tag in enumerate(tags):
         if not isinstance(tag, str):
             raise DataError(
                 f"ner_tags[{index}] is {preview(tag)}, which has no name here; map numbers to their names with the "
                 'features of the data set, `features["ner_tags"].feature.int2str`, or give it to `read_dataset`.'
             )
-    try:
+    with located("ner_tags"):
         return parse_tags(tags)
-    except DataError as error:
-        raise DataError(f"ner_tags: {error}") from error

@@ -41,7 +41,7 @@ def parse_tag(text: str) -> Tag | None:
 
 
 def parse_tags(texts: Iterable[str]) -> list[Tag]:
-    """The tags that are written so.
+    """The tags of these texts.
 
     Raises:
         DataError: At the first text that is no tag.
@@ -96,34 +96,49 @@ def tagged_spans(
         on_problem (`Callable[[int, str], None]`): Takes the index of a tag against the scheme, and what is wrong.
 
     Returns:
-        Rows (first token, last token exclusive, label).
+        Rows (start token, end token, label), both tokens inclusive.
     """
     spans = []
-    begin: int | None = None  # where the open entity begins
+    start_token: int | None = None  # of the entity that is open
     label = ""
     for index, tag in enumerate([*tags, OUTSIDE]):
-        continues = begin is not None and tag.letter in "IE" and tag.label == label
-        if begin is not None and not continues:
+        continues = start_token is not None and tag.letter in "IE" and tag.label == label
+        if start_token is not None and not continues:
             if scheme is Scheme.BIOES:
                 on_problem(index - 1, f"the {label} entity has no last tag; it is read as ending here.")
-            spans.append((begin, index, label))
-            begin = None
+            spans.append((start_token, index - 1, label))
+            start_token = None
         if tag.letter in "BIES" and not continues:
             if tag.letter == "E" or (tag.letter == "I" and scheme is not Scheme.IOB1):
                 on_problem(
                     index, f"{tag.letter}-{tag.label} continues no {tag.label} entity; it is read as beginning one."
                 )
-            begin, label = index, tag.label
-        if tag.letter in "ES" and begin is not None:
-            spans.append((begin, index + 1, label))
-            begin = None
+            start_token, label = index, tag.label
+        if tag.letter in "ES" and start_token is not None:
+            spans.append((start_token, index, label))
+            start_token = None
     return spans
 
 
-def join_tokens(tokens: Sequence[str]) -> tuple[str, list[int]]:
-    """The text of tokens, joined by a space, and where each begins.
+def split_columns(line: str, tabs: bool) -> list[str]:
+    """The values of a line that are separated by tabs, or else by whitespace."""
+    return line.split("\t") if tabs else [value for value in line.split(" ") if value]
 
-    Tokens that are all single characters, some of them of a script without spaces, as in Chinese data, are joined by
+
+def is_comment(values: list[str]) -> bool:
+    """Whether a line before a sentence is a comment, such as "# id = 1": `#`, whitespace, and no tag at the end."""
+    return values[0][:2].strip() == "#" and values[-1] != "_" and parse_tag(values[-1]) is None
+
+
+def is_document_start(values: list[str]) -> bool:
+    """Whether a line begins a document, as in CoNLL-2003."""
+    return values[0] == "-DOCSTART-" and parse_tag(values[-1]) in (None, OUTSIDE)
+
+
+def join_tokens(tokens: Sequence[str]) -> tuple[str, list[int]]:
+    """The text of tokens, separated by a space, and where each begins.
+
+    Tokens of a single character each, of which any is of a script without spaces, as in Chinese data, are separated by
     nothing.
 
     Raises:
@@ -132,14 +147,14 @@ def join_tokens(tokens: Sequence[str]) -> tuple[str, list[int]]:
     for index, token in enumerate(tokens):
         if not isinstance(token, str) or not token:
             raise DataError(f"tokens[{index}] is {token!r}; a token must be a string, and not empty.")
-    blank = "" if all(len(token) == 1 for token in tokens) and any(map(is_unspaced, tokens)) else " "
+    separator = "" if all(len(token) == 1 for token in tokens) and any(map(is_unspaced, tokens)) else " "
     starts, length = [], 0
     for token in tokens:
         starts.append(length)
-        length += len(token) + len(blank)
-    return blank.join(tokens), starts
+        length += len(token) + len(separator)
+    return separator.join(tokens), starts
 
 
-def token_entity(tokens: Sequence[str], starts: Sequence[int], first: int, end: int, label: str) -> Entity:
-    """The entity of the tokens `first` to `end`, end exclusive, in the text that `join_tokens` makes."""
-    return Entity(starts[first], starts[end - 1] + len(tokens[end - 1]), label)
+def token_entity(tokens: Sequence[str], starts: Sequence[int], start_token: int, end_token: int, label: str) -> Entity:
+    """The entity of the tokens `start_token` to `end_token`, inclusive, in the text that `join_tokens` makes."""
+    return Entity(starts[start_token], starts[end_token] + len(tokens[end_token]), label)
