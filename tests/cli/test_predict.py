@@ -331,6 +331,18 @@ def test_another_model_input_or_option_is_refused_before_the_model_is_loaded(
     assert output.read_bytes().count(b"\n") == TEXTS
 
 
+def test_an_input_with_fewer_texts_than_lines_is_refused(
+    command: list[str], data: Path, tmp_path: Path, run: Run
+) -> None:
+    words = interrupted_by_bad_line(command, data, 6, tmp_path / "found.jsonl")
+    texts = tmp_path / data.name
+    texts.write_text("".join(data.read_text().splitlines(keepends=True)[:4]))
+    code, _, err = run(*words, "--resume")
+    assert code == 1
+    assert f"{texts} has 4 texts, fewer than the 6 lines of an interrupted run; mend it." in err
+    assert (tmp_path / "found.jsonl.partial").read_bytes().count(b"\n") == 6
+
+
 @pytest.mark.parametrize("content", [None, b"", b"\xff"])
 def test_settings_that_cannot_be_read_are_one_sentence(
     content: bytes | None, command: list[str], whole: Path, tmp_path: Path, run: Run

@@ -56,7 +56,7 @@ def test_options_go_before_the_rules_of_the_data(toy_data: Path, toy_encoder: Pa
     ("option", "value", "message"),
     [
         ("--max-length", 41, "`max_length` must be at most 40"),
-        ("--max-length", 2, "Windows of 2 tokens leave no room"),
+        ("--max-length", 2, "Windows of 2 tokens leave none beside the special ones"),
         ("--joined", "inf", "`joined` must be a finite number"),
     ],
 )

@@ -622,7 +622,7 @@ def test_windows_are_as_long_as_the_model_says(pipe: GlobalPointerNerPipeline) -
     assert pipe(LONG) == expected
     with pytest.raises(ValueError, match="`max_length` must be at most 40"):
         pipe(LONG, max_length=41)
-    with pytest.raises(ValueError, match="Windows of 2 tokens leave no room"):
+    with pytest.raises(ValueError, match="Windows of 2 tokens leave none beside the special ones"):
         pipe(LONG, max_length=2)
 
 

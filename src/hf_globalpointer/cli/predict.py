@@ -154,9 +154,14 @@ def _examples(input: Path, done: int) -> tuple[Iterator[Example], int | None]:
     """The examples of a file after those that are done, and their number, if it is known.
 
     The first is read here, as what is wrong with the file should be said before a model is loaded.
+
+    Raises:
+        InputError: If the file has fewer.
     """
     format = input_format(input, labeled=False)
     total = count_examples(input, format)
+    if total is not None and total < done:
+        raise InputError(f"{input} has {total} texts, fewer than the {done} lines of an interrupted run; mend it.")
     examples = islice(read_examples(input, format, labeled=False), done, None)
     first = list(islice(examples, 1))
     return chain(first, examples), None if total is None else total - done

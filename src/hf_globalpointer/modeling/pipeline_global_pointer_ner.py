@@ -2,23 +2,32 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import Pipeline
 
-from .span_decoding import CharSpan, Overlap, PredictedEntity, entities_of, is_count, merge_spans, select_spans
+from .span_decoding import (
+    CharSpan,
+    Overlap,
+    PredictedEntity,
+    check_selection,
+    entities_of,
+    is_count,
+    merge_spans,
+    select_spans,
+)
 from .token_windows import TokenWindow, batches_by_characters, token_windows, window_size
 
 
 # How many batches are tokenized and sorted by length together, of texts that have this many characters on average;
 # of longer ones, fewer are.
-BATCHES_AT_ONCE = 64
-_BATCHES_OF_A_LIST = 256
+_BATCHES_OF_A_STREAM, _BATCHES_OF_A_LIST = 64, 256
 _CHARACTERS = 256
 # On a CPU, an encoder takes about as long for these tokens as for a batch, however small, of its own; a GPU takes most
 # batches in the same time.
@@ -26,10 +35,44 @@ _TOKENS_FOR_A_BATCH = 64
 
 
 class Document(NamedTuple):
-    """One input: a text, and where its words begin and end, if they were given."""
+    """One input: a text, and start and end of its words, if they were given."""
 
     text: str
     words: list[tuple[int, int]] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of a call, as documented at [`GlobalPointerNerPipeline`]; None for what the model says.
+
+    Raises:
+        ValueError: If one has a value that it cannot have, whatever the model.
+    """
+
+    threshold: float | dict[str, float] | None = None
+    overlap: Overlap | None = None
+    top_k: int | None = None
+    max_spans: int | None = None
+    max_length: int | None = None
+    stride: int | None = None
+    on_long: str = "window"
+    word_aligned: bool | None = None
+    is_split_into_words: bool = False
+    delimiter: str = " "
+
+    def __post_init__(self) -> None:
+        check_selection("all" if self.overlap is None else self.overlap, self.top_k)
+        if self.on_long not in ("window", "error"):
+            raise ValueError(f'`on_long` must be "window" or "error", got {self.on_long!r}.')
+        for name, least in (("max_spans", 1), ("max_length", 1), ("stride", 0)):
+            value = getattr(self, name)
+            if value is not None and not is_count(value, least):
+                raise ValueError(f"`{name}` must be a whole number of at least {least}, got {value!r}.")
+        for name in ("word_aligned", "is_split_into_words"):
+            if not isinstance(getattr(self, name), bool | None):
+                raise ValueError(f"`{name}` must be True or False, got {getattr(self, name)!r}.")
+        if not isinstance(self.delimiter, str):
+            raise ValueError(f"`delimiter` must be a string, got {self.delimiter!r}.")
 
 
 class GlobalPointerNerPipeline(Pipeline):
@@ -98,50 +141,36 @@ class GlobalPointerNerPipeline(Pipeline):
         if model.missing_head_weights:
             raise ValueError(
                 f"The checkpoint of this model lacks weights of its span head ({', '.join(model.missing_head_weights)}"
-                "), so that it would find entities at random; take a whole checkpoint, or train it again."
+                "), so that it would find entities at random; take a complete checkpoint, or train it again."
             )
         super().__init__(model, *args, **kwargs)
         # Here, as what is wrong with the tokenizer must come out before the first text.
-        self._window(None, None)
+        self._window_size(Options())
 
     def __call__(
         self, inputs: Any, batch_size: int | None = None, num_workers: int | None = None, **options: Any
     ) -> Any:
         """Recognize the entities of a text, or of each of many; arguments as those of the class.
 
-        `num_workers`, which pipelines take, has no effect: texts are tokenized in threads.
+        `num_workers`, which pipelines take, has no effect.
         """
         # Of a model that is being trained, too.
         self.model.eval()
-        preprocess, forward, postprocess = (
-            {**defaults, **given}
-            for defaults, given in zip(
-                (self._preprocess_params, self._forward_params, self._postprocess_params),
-                self._sanitize_parameters(**options),
-                strict=True,
-            )
-        )
+        given, _, _ = self._sanitize_parameters(**options)
+        settings = Options(**{**self._preprocess_params, **given})
         size = next(given for given in (batch_size, self._batch_size, 1) if given is not None)
         if not is_count(size, at_least=1):
             raise ValueError(f"`batch_size` must be a whole number of at least 1, got {size!r}.")
-        split, delimiter = preprocess.pop("is_split_into_words", False), preprocess.pop("delimiter", " ")
-        refuses_long = preprocess.pop("on_long", "window") == "error"
-        is_words = split and isinstance(inputs, (list, tuple))
-        is_single = isinstance(inputs, (str, bytes, Mapping)) or bool(
-            is_words and inputs and all(isinstance(word, str) for word in inputs)
-        )
+        if _is_single(inputs, settings.is_split_into_words):
+            return next(self._recognize([inputs], 1, 1, settings))
         try:
-            many = iter([inputs] if is_single else inputs)
+            items = iter(inputs)
         except TypeError:
-            raise TypeError(
-                f"global-pointer-ner takes text (`str`) or many of them, got {type(inputs).__name__}."
-            ) from None
-        documents = (_document(one, split, delimiter) for one in many)
+            message = f"global-pointer-ner takes text (`str`) or many of them, got {type(inputs).__name__}."
+            raise TypeError(message) from None
         is_list = isinstance(inputs, (list, tuple))
-        at_once = size * (_BATCHES_OF_A_LIST if is_list else BATCHES_AT_ONCE) if size > 1 else 1
-        results = self._recognize(documents, size, at_once, refuses_long, preprocess, forward, postprocess)
-        if is_single:
-            return next(results)
+        batches = _BATCHES_OF_A_LIST if is_list else _BATCHES_OF_A_STREAM
+        results = self._recognize(items, size, size * batches if size > 1 else 1, settings)
         return list(results) if is_list else results
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], with_code: bool = False, **kwargs: Any) -> None:
@@ -156,132 +185,96 @@ class GlobalPointerNerPipeline(Pipeline):
         self.model.save_pretrained(save_directory, **code, **kwargs)
         self.tokenizer.save_pretrained(save_directory, **kwargs)
 
-    def _sanitize_parameters(
-        self,
-        threshold: float | dict[str, float] | None = None,
-        overlap: Overlap | None = None,
-        top_k: int | None = None,
-        max_spans: int | None = None,
-        max_length: int | None = None,
-        stride: int | None = None,
-        on_long: str | None = None,
-        word_aligned: bool | None = None,
-        is_split_into_words: bool | None = None,
-        delimiter: str | None = None,
-    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        preprocess = {
-            "max_length": max_length,
-            "stride": stride,
-            "on_long": on_long,
-            "word_aligned": word_aligned,
-            "is_split_into_words": is_split_into_words,
-            "delimiter": delimiter,
-        }
-        forward = {"threshold": threshold, "max_spans": max_spans}
-        postprocess = {"overlap": overlap, "top_k": top_k}
-        # What is wrong must come out at the call, not at the first text.
-        if on_long not in (None, "window", "error"):
-            raise ValueError(f'`on_long` must be "window" or "error", got {on_long!r}.')
-        for name, value, least in (("max_spans", max_spans, 1), ("max_length", max_length, 1), ("stride", stride, 0)):
-            if value is not None and not is_count(value, least):
-                raise ValueError(f"`{name}` must be a whole number of at least {least}, got {value!r}.")
-        for name, value in (("word_aligned", word_aligned), ("is_split_into_words", is_split_into_words)):
-            if not isinstance(value, bool | None):
-                raise ValueError(f"`{name}` must be True or False, got {value!r}.")
-        if not isinstance(delimiter, str | None):
-            raise ValueError(f"`delimiter` must be a string, got {delimiter!r}.")
-        self.model.label_thresholds(threshold)
-        select_spans([], "all" if overlap is None else overlap, top_k)
-        self._window(max_length, stride)
-        given = [{k: v for k, v in part.items() if v is not None} for part in (preprocess, forward, postprocess)]
-        return given[0], given[1], given[2]
+    def _sanitize_parameters(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """Check options, at the call and not at the first text; those that are given, in the first dictionary."""
+        given = {name: value for name, value in options.items() if value is not None}
+        checked = Options(**given)
+        self.model.label_thresholds(checked.threshold)
+        self._window_size(checked)
+        return given, {}, {}
 
-    def _window(self, max_length: int | None, stride: int | None) -> tuple[int, int]:
-        """The tokens of a window, and those that neighboring ones share."""
+    def _window_size(self, options: Options) -> tuple[int, int]:
+        """The most tokens of a window, and the fewest that neighboring ones share."""
         config = self.model.config
-        max_length = config.max_length if max_length is None else max_length
-        return window_size(self.tokenizer, self.model.max_positions(), max_length, stride, config.max_span_length)
+        max_length = config.max_length if options.max_length is None else options.max_length
+        limit = self.model.max_positions()
+        return window_size(self.tokenizer, limit, max_length, options.stride, config.max_span_length)
 
     def _recognize(
-        self,
-        documents: Iterator[Document],
-        batch_size: int,
-        at_once: int,
-        refuses_long: bool,
-        preprocess: dict[str, Any],
-        forward: dict[str, Any],
-        postprocess: dict[str, Any],
+        self, inputs: Iterable[Any], batch_size: int, num_sorted: int, options: Options
     ) -> Iterator[list[PredictedEntity]]:
-        labels = self.model.config.id2label
-        done = 0
-        for some in batches_by_characters(
-            documents, at_once, at_once * _CHARACTERS, lambda document: len(document.text)
+        """Yield the entities of each input, in order; `num_sorted` of them are sorted by length into batches."""
+        documents = (_document(item, options) for item in inputs)
+        num_done = 0
+        for group in batches_by_characters(
+            documents, num_sorted, num_sorted * _CHARACTERS, lambda document: len(document.text)
         ):
-            windows = self.preprocess(some, **preprocess)
-            long = _first_long(windows) if refuses_long else None
+            windows = self.preprocess(group, options)
+            long = _first_long(windows) if options.on_long == "error" else None
+            # What comes before a text that is refused comes out first.
+            accepted = group[:long]
+            spans = self._find_spans(windows, len(accepted), batch_size, options)
+            for document, found in zip(accepted, spans, strict=True):
+                yield self.postprocess(document, found, options)
+            num_done += len(accepted)
             if long is not None:
-                # What comes before it comes out first.
-                refused, some = some[long], some[:long]
-                windows = [window for window in windows if window.sample < long]
-            spans: list[list[CharSpan]] = [[] for _ in some]
-            windows = [window for window in windows if window.span_token_mask.any()]
-            for batch in self._batches(windows, batch_size):
-                columns = self.forward(self._collate(batch), **forward)
-                rows = zip(*(columns[name].tolist() for name in ("row", "start", "end", "type", "score")), strict=True)
-                for row, start, end, kind, score in rows:
-                    spans[batch[row].sample].append(CharSpan(start, end, labels[kind], score))
-            for document, found in zip(some, spans, strict=True):
-                yield self.postprocess(document, found, **postprocess)
-            done += len(some)
-            if long is not None:
+                text = group[long].text
                 raise ValueError(
-                    f"Text {done} (the first is 0), of {len(refused.text)} characters, has more tokens than "
-                    f'one window takes, and `on_long` is "error": {refused.text[:80]!r}...'
+                    f"Text {num_done} (the first is 0), of {len(text)} characters, has more tokens than one window "
+                    f'takes, and `on_long` is "error": {text[:80]!r}...'
                 )
 
-    def preprocess(
-        self,
-        documents: Sequence[Document],
-        max_length: int | None = None,
-        stride: int | None = None,
-        word_aligned: bool | None = None,
-    ) -> list[TokenWindow]:
+    def preprocess(self, documents: Sequence[Document], options: Options = Options()) -> list[TokenWindow]:
         """Tokenize documents into windows."""
-        if word_aligned is None:
-            word_aligned = self.model.config.word_aligned
+        aligned = self.model.config.word_aligned if options.word_aligned is None else options.word_aligned
         texts, words = zip(*documents, strict=True)
-        some = token_windows(self.tokenizer, texts, *self._window(max_length, stride), word_aligned, words)
-        return list(chain.from_iterable(some))
+        size = self._window_size(options)
+        return list(chain.from_iterable(token_windows(self.tokenizer, texts, *size, aligned, words)))
+
+    def _find_spans(
+        self, windows: Iterable[TokenWindow], num_documents: int, batch_size: int, options: Options
+    ) -> list[list[CharSpan]]:
+        """The spans that are found in each of the first documents, in all its windows."""
+        labels = self.model.config.id2label
+        spans: list[list[CharSpan]] = [[] for _ in range(num_documents)]
+        windows = [window for window in windows if window.sample < num_documents and window.span_token_mask.any()]
+        for batch in self._batches(windows, batch_size):
+            columns = self.forward(self._collate(batch), threshold=options.threshold, max_spans=options.max_spans)
+            rows = zip(*(columns[name].tolist() for name in ("row", "start", "end", "label", "score")), strict=True)
+            for row, start, end, label, score in rows:
+                spans[batch[row].sample].append(CharSpan(start, end, labels[label], score))
+        return spans
 
     def _batches(self, windows: list[TokenWindow], batch_size: int) -> Iterator[list[TokenWindow]]:
         """Windows of about the same length, the longest first."""
         windows = sorted(windows, key=lambda window: len(window.offsets), reverse=True)
         lengths = np.array([len(window.offsets) for window in windows])
-        begin = 0
-        while begin < len(windows):
-            some = lengths[begin : begin + batch_size]
+        start = 0
+        while start < len(windows):
+            batch = lengths[start : start + batch_size]
             # The padding that is saved if the batch ends before each window.
-            saved = (some[0] - some) * np.arange(len(some), 0, -1)
+            saved = (batch[0] - batch) * np.arange(len(batch), 0, -1)
             cut = int(saved.argmax())
-            end = begin + (cut if self.device.type == "cpu" and saved[cut] > _TOKENS_FOR_A_BATCH else len(some))
-            yield windows[begin:end]
-            begin = end
+            end = start + (cut if self.device.type == "cpu" and saved[cut] > _TOKENS_FOR_A_BATCH else len(batch))
+            yield windows[start:end]
+            start = end
 
     def _collate(self, windows: Sequence[TokenWindow]) -> dict[str, Tensor]:
-        """Pad windows to a batch of tensors."""
-        longest = max(len(window.offsets) for window in windows)
+        """Pad windows on the right, which leaves the positions of all tokens as they are for a text alone."""
+
+        def padded(rows: Iterable[np.ndarray], fill: int = 0) -> Tensor:
+            return pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True, padding_value=fill).long()
+
         # Without a token for padding, any will do: what is masked has no effect.
         fills = {"input_ids": self.tokenizer.pad_token_id or 0, "token_type_ids": self.tokenizer.pad_token_type_id}
-        batch = {
-            name: _padded([window.inputs[name] for window in windows], longest, fills.get(name, 0))
-            for name in windows[0].inputs
+        inputs = {
+            name: padded((window.inputs[name] for window in windows), fills.get(name, 0)) for name in windows[0].inputs
         }
-        return {
-            **batch,
-            "offsets": _padded([window.offsets.T for window in windows], longest),
-            "sums": torch.tensor([window.sums for window in windows]),
-            "span_token_mask": _padded([window.span_token_mask for window in windows], longest),
-        }
+        # Tokens come last in a mask that has two rows.
+        mask = padded(window.span_token_mask.T for window in windows).movedim(1, -1)
+        offsets = padded(window.offsets for window in windows)
+        sums = torch.tensor([window.sums for window in windows])
+        return {**inputs, "span_token_mask": mask, "offsets": offsets, "sums": sums}
 
     def _forward(
         self,
@@ -296,51 +289,55 @@ class GlobalPointerNerPipeline(Pipeline):
         sum = found.spans[..., 1] + found.spans[..., 2]
         is_own = (found.spans[..., 0] >= 0) & (sum >= sums[:, :1]) & (sum < sums[:, 1:])
         row, place = is_own.nonzero().unbind(-1)
-        types, first, last = found.spans[row, place].unbind(-1)
+        label, start_token, end_token = found.spans[row, place].unbind(-1)
         # Not all devices have double precision.
         score = (found.scores[row, place].cpu().double() - self.model.config.score_threshold).sigmoid()
-        columns = {"row": row, "start": offsets[row, 0, first], "end": offsets[row, 1, last], "type": types}
-        return {**columns, "score": score}
+        start, end = offsets[row, start_token, 0], offsets[row, end_token, 1]
+        return {"row": row, "start": start, "end": end, "label": label, "score": score}
 
-    def postprocess(
-        self, document: Document, spans: Iterable[CharSpan], overlap: Overlap | None = None, top_k: int | None = None
-    ) -> list[PredictedEntity]:
+    def postprocess(self, document: Document, spans: Iterable[CharSpan], options: Options) -> list[PredictedEntity]:
         """Merge the windows of one document and choose among its spans."""
-        overlap = self.model.config.overlap if overlap is None else overlap
-        return entities_of(document.text, select_spans(merge_spans(spans), overlap, top_k))
+        overlap = self.model.config.overlap if options.overlap is None else options.overlap
+        return entities_of(document.text, select_spans(merge_spans(spans), overlap, options.top_k))
 
 
-def _document(one: Any, is_split_into_words: bool, delimiter: str) -> Document:
-    if isinstance(one, Mapping) and "text" in one:
-        one = one["text"]
-    if not is_split_into_words:
-        if not isinstance(one, str):
-            raise TypeError(
-                f"global-pointer-ner takes text (`str`), or rows with a `text`, got {type(one).__name__}; for lists "
-                "of words, give `is_split_into_words=True`."
-            )
-        return Document(one, None)
-    if isinstance(one, str) or not isinstance(one, Sequence) or not all(isinstance(word, str) for word in one):
-        raise TypeError(f"With `is_split_into_words`, each input must be a list of words (`str`), got {one!r:.80}.")
-    words, start = [], 0
-    for word in one:
+def _is_single(inputs: Any, is_split_into_words: bool) -> bool:
+    """Whether inputs are one text, row or list of words, or what is to be refused as such."""
+    if isinstance(inputs, (str, bytes, Mapping)):
+        return True
+    is_list = is_split_into_words and isinstance(inputs, (list, tuple)) and len(inputs) > 0
+    return is_list and all(isinstance(word, str) for word in inputs)
+
+
+def _document(item: Any, options: Options) -> Document:
+    """What one input holds.
+
+    Raises:
+        TypeError: If it is no text, or no list of words.
+    """
+    if isinstance(item, Mapping) and "text" in item:
+        item = item["text"]
+    if options.is_split_into_words:
+        return _joined_words(item, options.delimiter)
+    if not isinstance(item, str):
+        raise TypeError(
+            f"global-pointer-ner takes text (`str`), or rows with a `text`, got {type(item).__name__}; for lists "
+            "of words, give `is_split_into_words=True`."
+        )
+    return Document(item, None)
+
+
+def _joined_words(words: Any, delimiter: str) -> Document:
+    if isinstance(words, str) or not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
+        raise TypeError(f"With `is_split_into_words`, each input must be a list of words (`str`), got {words!r:.80}.")
+    bounds, offset = [], 0
+    for word in words:
         # As tokens have none, a word has no whitespace at its ends.
         if stripped := word.strip():
-            begin = start + word.index(stripped)
-            words.append((begin, begin + len(stripped)))
-        start += len(word) + len(delimiter)
-    return Document(delimiter.join(one), words)
-
-
-def _padded(rows: Sequence[NDArray[np.int32]], length: int, fill: int = 0) -> Tensor:
-    """Arrays `(..., n)` of different `n` in one tensor `(len(rows), ..., length)`.
-
-    They are padded on the right, which leaves the positions of all tokens as they are for a text alone.
-    """
-    padded = np.full((len(rows), *rows[0].shape[:-1], length), fill, dtype=np.int64)
-    for place, row in zip(padded, rows, strict=True):
-        place[..., : row.shape[-1]] = row
-    return torch.from_numpy(padded)
+            start = offset + word.index(stripped)
+            bounds.append((start, start + len(stripped)))
+        offset += len(word) + len(delimiter)
+    return Document(delimiter.join(words), bounds)
 
 
 def _first_long(windows: Sequence[TokenWindow]) -> int | None:

@@ -62,12 +62,17 @@ def select_spans(spans: Iterable[CharSpan], overlap: Overlap = "all", top_k: int
     Raises:
         ValueError: If `overlap` is none of the three, or `top_k` is negative or no whole number.
     """
+    check_selection(overlap, top_k)
+    ranked = sorted(spans, key=lambda span: (-span.score, *_place(span)))
+    return sorted(_CHOICES[overlap](ranked)[:top_k], key=_place)
+
+
+def check_selection(overlap: Any, top_k: Any) -> None:
+    """Raise a `ValueError` where these are no arguments of [`select_spans`]."""
     if not isinstance(overlap, str) or overlap not in _CHOICES:
         raise ValueError(f"`overlap` must be one of {list(_CHOICES)}, got {overlap!r}.")
     if top_k is not None and not is_count(top_k, at_least=0):
         raise ValueError(f"`top_k` must be a whole number, 0 or more, got {top_k!r}.")
-    ranked = sorted(spans, key=lambda span: (-span.score, *_place(span)))
-    return sorted(_CHOICES[overlap](ranked)[:top_k], key=_place)
 
 
 def is_count(value: Any, at_least: int) -> bool:
