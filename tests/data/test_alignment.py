@@ -11,9 +11,9 @@ from transformers import EvalPrediction, PreTrainedTokenizerBase, PreTrainedToke
 
 from conftest import bounds_of, windows_of
 from hf_globalpointer.data import AlignmentReport, DataError, Entity, Example, encode_examples, read_examples
-from hf_globalpointer.data.alignment import _joined, _TokenFinder
+from hf_globalpointer.data.alignment import _SpanFinder
 from hf_globalpointer.evaluation.metrics import ComputeSpanMetrics, score_predictions
-from hf_globalpointer.modeling.token_windows import TokenWindow, token_windows, trim_offsets
+from hf_globalpointer.modeling.token_windows import TokenWindow, trim_offsets
 from hf_globalpointer.modeling.words import character_kinds, word_boundaries
 
 
@@ -705,11 +705,12 @@ def test_chinese_characters_are_tokens_and_words(wordpiece: PreTrainedTokenizerB
 
 def test_spans_are_sought_in_the_windows_that_reach_them(char_tokenizer: PreTrainedTokenizerFast) -> None:
     """In all windows of a text, alignment would take time by the square of its length."""
-    (windows,) = token_windows(char_tokenizer, ["kl", "abcdefghij"], 6, 1)
-    finder = _TokenFinder(_joined(windows), 14, None)
-    assert windows.samples.tolist() == [0, 1, 1, 1]
-    assert finder._reach_from.tolist() == [0, 15, 18, 21]
-    assert finder._reach_to.tolist() == [2, 19, 22, 25]
+    windows = windows_of(char_tokenizer, ["abcdefghij"], 6, 1)
+    finder = _SpanFinder(windows, None)
+    assert [window.offsets[1:-1, 0].tolist() for window in windows] == [[0, 1, 2, 3], [3, 4, 5, 6], [6, 7, 8, 9]]
+    spans = [(0, 2), (3, 4), (3, 5), (4, 6), (2, 5), (6, 7), (9, 10)]
+    sought = [list(finder._windows_around(Entity(start, end, "person"))) for start, end in spans]
+    assert sought == [[0], [0, 1], [1], [1], [], [1, 2], [2]]
 
 
 def test_many_texts_are_the_same_as_one_by_one(wordpiece: PreTrainedTokenizerBase) -> None:

@@ -1,25 +1,23 @@
 """From entities in characters to labels in tokens, with an account of what could not be aligned."""
 
-import gc
+import sys
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
-from itertools import chain, compress, pairwise
-from typing import Any, Literal, get_args
+from itertools import accumulate, chain, groupby
+from operator import attrgetter
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from ..modeling.token_windows import Integers, TokenWindow, token_windows, window_size
+from ..modeling.token_windows import TokenWindow, token_windows, window_size
 from ..modeling.words import word_boundaries
 from .examples import DataError, Entity, Example
 
 
 OnUnaligned = Literal["drop", "expand", "error"]
-_NO_KEY = np.iinfo(np.int64).max
 _NO_TOKEN = "begins or ends where no token does"
 _IN_WORD = "begins or ends inside a word"
 _CUT = "is cut by every window"
@@ -28,7 +26,7 @@ _TOO_LONG = "has more tokens than `max_span_length` allows"
 
 @dataclass(frozen=True)
 class UnalignedEntity:
-    """An entity that no sequence of whole tokens spells, and why.
+    """An entity that no sequence of complete tokens spells, and why.
 
     Args:
         example (`Example`): Where it is.
@@ -99,8 +97,8 @@ class AlignmentReport:
         """One line with the counts, then up to `limit` of the unaligned entities, a line each."""
         counts = {"expanded": len(self.expanded), "dropped": len(self.dropped)}
         others = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        first = f"{self.num_aligned} of {self.num_entities} entities aligned with the tokens"
-        lines = [f"{first}; {others}." if others else f"{first}."]
+        aligned = f"{self.num_aligned} of {self.num_entities} entities aligned with the tokens"
+        lines = [f"{aligned}; {others}." if others else f"{aligned}."]
         lines += [f"  not aligned: {item}" for item in self.unaligned[:limit]]
         if len(self.unaligned) > limit:
             lines.append(f"  ... and {len(self.unaligned) - limit} more")
@@ -122,7 +120,7 @@ def encode_examples(
     Args:
         examples (`Iterable[Example]`): The examples.
         tokenizer (`PreTrainedTokenizerBase`): A fast tokenizer.
-        label2id (`dict[str, int]`): The entity types of the model.
+        label2id (`dict[str, int]`): The labels of the model.
         max_length (`int`, *optional*, defaults to the tokenizer's `model_max_length`):
             The longest window in tokens; longer texts are cut into overlapping ones.
         stride (`int`, *optional*, defaults to a quarter of `max_length`, or `max_span_length` if that is more):
@@ -130,15 +128,15 @@ def encode_examples(
         word_aligned (`bool`, *optional*, defaults to `False`):
             Whether only spans that begin and end where words do take part; as in the model's configuration.
         on_unaligned (`str`, *optional*, defaults to `"drop"`):
-            What becomes of an entity that no sequence of whole tokens spells: `"drop"`, it has no label; `"expand"`,
-            for training, its label is the smallest span of whole tokens that covers every token it touches (two that
-            then coincide and have one type count once); `"error"`. One that no window holds whole, or that has too
-            many tokens, is dropped in any case but the last. All are in the report.
+            What becomes of an entity that no sequence of complete tokens spells: `"drop"`, it has no label;
+            `"expand"`, for training, its label is the smallest span of complete tokens that covers every token it
+            touches (two that then coincide and have the same label count once); `"error"`. One that every window
+            cuts, or that has too many tokens, is dropped in any case but the last. All are in the report.
         max_span_length (`int`, *optional*): The most tokens of an entity; as in the model's configuration.
 
     Returns:
         The features, each with `input_ids`, `attention_mask`, ..., `span_token_mask` and `labels`, a list of
-        [type, first token, last token]; and the report.
+        [label id, start token, end token], both tokens inclusive; and the report.
 
     Raises:
         DataError: If an entity's label is not in `label2id`, or, with `on_unaligned="error"`, one does not align.
@@ -147,230 +145,170 @@ def encode_examples(
     if on_unaligned not in get_args(OnUnaligned):
         raise ValueError(f"`on_unaligned` must be one of {', '.join(get_args(OnUnaligned))}, got {on_unaligned!r}.")
     examples = list(examples)
+    for example in examples:
+        _check_labels(example, label2id)
     features: list[dict[str, Any]] = []
-    aligner = _Aligner(examples, label2id, on_unaligned, word_aligned, max_span_length)
+    aligner = _Aligner(label2id, on_unaligned, word_aligned, max_span_length)
     if examples:
-        max_length, stride = window_size(tokenizer, None, max_length, stride, max_span_length)
-        texts = [example.text for example in examples]
-        with _uncollected():
-            for windows in token_windows(tokenizer, texts, max_length, stride, word_aligned):
-                features += _features(windows, aligner.label(_joined(windows)))
+        size = window_size(tokenizer, None, max_length, stride, max_span_length)
+        windows = chain.from_iterable(token_windows(tokenizer, [e.text for e in examples], *size, word_aligned))
+        for sample, group in groupby(windows, key=attrgetter("sample")):
+            features += aligner.features(examples[sample], list(group))
     return features, aligner.report
 
 
-def _features(windows: Iterable[TokenWindow], labels: Iterable[list[list[int]]]) -> Iterator[dict[str, Any]]:
-    """A feature for each window."""
-    for window, rows in zip(windows, labels, strict=True):
-        feature: dict[str, Any] = {name: values.tolist() for name, values in window.inputs.items()}
-        yield {**feature, "span_token_mask": window.span_token_mask.tolist(), "labels": rows}
-
-
-@dataclass(frozen=True)
-class TokenWindows:
-    """The tokens of windows, one after another."""
-
-    samples: Integers
-    begins: Integers
-    offsets: NDArray[np.int32]
-    span_token_mask: NDArray[np.int32]
-
-
-def _joined(windows: Sequence[TokenWindow]) -> TokenWindows:
-    return TokenWindows(
-        np.array([window.sample for window in windows]),
-        np.cumsum([0, *(len(window.offsets) for window in windows)]),
-        np.concatenate([window.offsets for window in windows]),
-        np.concatenate([window.span_token_mask for window in windows], axis=-1),
-    )
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Pause the garbage collector, which would look through all features again and again; none of them is garbage."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-# An entity of one of many texts: sample, start, end, position of its label in `label2id`.
-_Span = tuple[int, int, int, int]
+def _check_labels(example: Example, label2id: dict[str, int]) -> None:
+    for entity in example.entities:
+        if entity.label not in label2id:
+            raise DataError(
+                f"{example.name}: label {entity.label!r} is none of the model's labels ({', '.join(label2id)}); "
+                "correct it, or train with examples of it."
+            )
 
 
 @dataclass
 class _Aligner:
-    """Labels windows with the entities of the examples, of which some may align with no tokens: these it reports."""
+    """Makes the features of one example after the other, and reports the entities that do not align."""
 
-    examples: Sequence[Example]
     label2id: dict[str, int]
     on_unaligned: OnUnaligned
     word_aligned: bool
     max_span_length: int | None
     report: AlignmentReport = field(default_factory=AlignmentReport)
 
-    def label(self, windows: TokenWindows) -> list[list[list[int]]]:
-        """The label rows of each window."""
-        samples = range(windows.samples[0], windows.samples[-1] + 1)
-        spans = self._spans(samples)
-        longest = max(len(self.examples[sample].text) for sample in samples)
-        finder = _TokenFinder(windows, longest, self.max_span_length)
-        aligned, rows = finder.find(spans)
-        self.report.num_entities += len(spans)
-        if not aligned.all():
-            more = self._account(finder, set(compress(spans, aligned)), list(compress(spans, ~aligned)))
-            rows = np.concatenate([rows, more])
-        rows[:, 1] = np.array([*self.label2id.values()], dtype=np.int64)[rows[:, 1]]
-        rows = rows[rows[:, 0].argsort(kind="stable")]
-        begins = rows[:, 0].searchsorted(np.arange(len(windows.samples) + 1))
-        lists = rows[:, 1:].tolist()
-        return [lists[begin:end] for begin, end in pairwise(begins.tolist())]
+    def features(self, example: Example, windows: Sequence[TokenWindow]) -> Iterator[dict[str, Any]]:
+        """Yield the feature of each window of an example."""
+        labels: list[list[list[int]]] = [[] for _ in windows]
+        for entity, places in self._label(example, windows).items():
+            for place in places:
+                labels[place.window].append([self.label2id[entity.label], place.start_token, place.end_token])
+        for window, rows in zip(windows, labels, strict=True):
+            inputs = {name: values.tolist() for name, values in window.inputs.items()}
+            yield {**inputs, "span_token_mask": window.span_token_mask.tolist(), "labels": rows}
 
-    def _spans(self, samples: Iterable[int]) -> list[_Span]:
-        """The distinct entities of some examples, in order."""
-        positions = {label: position for position, label in enumerate(self.label2id)}
-        spans = set()
-        for sample in samples:
-            for entity in self.examples[sample].entities:
-                position = positions.get(entity.label)
-                if position is None:
-                    raise DataError(
-                        f"{self.examples[sample].name}: label {entity.label!r} is none of the model's labels "
-                        f"({', '.join(self.label2id)}); correct it, or train with examples of it."
-                    )
-                spans.add((sample, entity.start, entity.end, position))
-        return sorted(spans)
+    def _label(self, example: Example, windows: Sequence[TokenWindow]) -> dict[Entity, list["_Place"]]:
+        """The entities that get a label, some of them expanded, each with its places; the others are reported."""
+        entities = sorted(set(example.entities))
+        self.report.num_entities += len(entities)
+        if not entities:
+            return {}
+        finder = _SpanFinder(windows, self.max_span_length)
+        places = {entity: finder.find(entity) for entity in entities}
+        labeled = {entity: found for entity, found in places.items() if found}
+        for entity in entities:
+            if entity not in labeled or not places[entity]:
+                item = self._unaligned(example, entity, finder, labeled.keys())
+                self.report.unaligned.append(item)
+                if item.expanded is not None and not item.merged:
+                    labeled[item.expanded] = finder.find(item.expanded)
+        return labeled
 
-    def _account(self, finder: "_TokenFinder", labeled: set[_Span], unaligned: Sequence[_Span]) -> Integers:
-        """Report the unaligned beside those that have a label; the rows, as `find` gives them, of what is expanded."""
-        wider = [finder.expanded(span) if self.on_unaligned == "expand" else None for span in unaligned]
-        # Each once, though several entities may become it.
-        new = list(dict.fromkeys(span for span in wider if span is not None and span not in labeled))
-        is_held, rows = finder.find(new)
-        held = set(compress(new, is_held))
-        labels = list(self.label2id)
-        boundaries = cache(lambda sample: word_boundaries(self.examples[sample].text))
-        for span, other in zip(unaligned, wider, strict=True):
-            sample, start, end, label = span
-            in_word = self.word_aligned and not boundaries(sample)[[start, end]].all()
-            reason = _IN_WORD if in_word else finder.why_not(span)
-            expanded, merged = None, other in labeled
-            if other is not None and (merged or other in held):
-                expanded = Entity(*other[1:3], labels[label])
-                labeled.add(other)
-            elif other is not None:
-                reason = finder.why_not(other)
-            entity = Entity(start, end, labels[label])
-            item = UnalignedEntity(self.examples[sample], entity, reason, expanded, merged)
-            if self.on_unaligned == "error":
-                raise DataError(
-                    f"{item}; correct its start and end, take longer windows or a longer stride if it is cut, or "
-                    'choose `on_unaligned="drop"` or `"expand"`.'
-                )
-            self.report.unaligned.append(item)
-        return rows
+    def _unaligned(
+        self, example: Example, entity: Entity, finder: "_SpanFinder", labeled: Iterable[Entity]
+    ) -> UnalignedEntity:
+        """What is to be reported of an entity, given those that have a label already.
+
+        Raises:
+            DataError: If unaligned entities are errors.
+        """
+        reason = finder.why_not(entity)
+        if self.word_aligned and not word_boundaries(example.text)[[entity.start, entity.end]].all():
+            reason = _IN_WORD
+        item = UnalignedEntity(example, entity, reason)
+        if self.on_unaligned == "error":
+            raise DataError(
+                f"{item}; correct its start and end, take longer windows or a longer stride if it is cut, or choose "
+                '`on_unaligned="drop"` or `"expand"`.'
+            )
+        expanded = finder.expand(entity) if self.on_unaligned == "expand" else None
+        if expanded is None:
+            return item
+        if expanded not in labeled and not finder.find(expanded):
+            return UnalignedEntity(example, entity, finder.why_not(expanded))
+        return UnalignedEntity(example, entity, reason, expanded, merged=expanded in labeled)
 
 
-class _TokenFinder:
-    """Finds the tokens of spans in many windows at once.
+class _Place(NamedTuple):
+    """A span of tokens in a window: the window's index, and the first and the last token there."""
+
+    window: int
+    start_token: int
+    end_token: int
+
+
+class _SpanFinder:
+    """Finds spans of characters in the tokens of a text's windows.
 
     One character may be several tokens, all with its offsets: a span takes them all in, from the first to the last.
 
     Args:
-        windows (`TokenWindows`): The windows of neighboring texts.
-        longest (`int`): The characters of the longest text.
+        windows (`Sequence[TokenWindow]`): The windows of the text.
         max_span_length (`int`, *optional*): The most tokens of a span.
+
+    Example: of "ab cd" in the windows "[CLS] ab [SEP]" and "[CLS] cd [SEP]", `_start_tokens` is `[{0: 1}, {3: 1}]` and
+    `_end_tokens` is `[{2: 1}, {5: 1}]`; "cd" is in windows 1 to 1.
     """
 
-    def __init__(self, windows: TokenWindows, longest: int, max_span_length: int | None) -> None:
-        self._max_span_length = len(windows.offsets) if max_span_length is None else max_span_length
-        self._samples, self._begins = windows.samples, windows.begins
-        self._starts, self._ends = windows.offsets.T
-        self._may_begin, self._may_end = np.broadcast_to(windows.span_token_mask == 1, windows.offsets.T.shape)
-        self._width = longest + 1
-        # The first and the last character that each window reaches, text and character in one number. Both go up,
-        # whatever order a tokenizer gives its tokens.
-        texts = windows.samples * self._width
-        starts = np.where(self._starts < self._ends, self._starts, longest)
-        # What is added changes nothing, but lets windows without tokens begin at the end.
-        reach_from = texts + np.minimum.reduceat(np.append(starts, longest), self._begins[:-1])
-        reach_to = texts + np.maximum.reduceat(np.append(self._ends, 0), self._begins[:-1])
-        self._reach_from = np.minimum.accumulate(reach_from[::-1])[::-1]
-        self._reach_to = np.maximum.accumulate(reach_to)
-        # The tokens that may begin or end a span, and their window and character in one number, in order of it; a
-        # stable sort leaves the tokens of one character in their order.
-        windows_before = np.repeat(np.arange(len(texts)) * self._width, np.diff(self._begins))
-        self._first, self._first_keys = _in_order(self._may_begin, windows_before + self._starts)
-        self._last, self._last_keys = _in_order(self._may_end, windows_before + self._ends)
+    def __init__(self, windows: Sequence[TokenWindow], max_span_length: int | None) -> None:
+        self._windows, self._max_span_length = windows, max_span_length
+        # For each window, by the characters where spans may start (end), the first (last) token that does.
+        self._start_tokens: list[dict[int, int]] = []
+        self._end_tokens: list[dict[int, int]] = []
+        for window in windows:
+            mask = window.span_token_mask.tolist()
+            may_start, may_end = (mask, mask) if window.span_token_mask.ndim == 1 else mask
+            start_tokens: dict[int, int] = {}
+            end_tokens: dict[int, int] = {}
+            for token, (start, end) in enumerate(window.offsets.tolist()):
+                if may_start[token]:
+                    start_tokens.setdefault(start, token)
+                if may_end[token]:
+                    end_tokens[end] = token
+            self._start_tokens.append(start_tokens)
+            self._end_tokens.append(end_tokens)
+        # Both go up, even if a window has no token or a tokenizer gives its tokens in another order.
+        starts = (min(tokens, default=sys.maxsize) for tokens in reversed(self._start_tokens))
+        self._starts = list(accumulate(starts, min))[::-1]
+        self._ends = list(accumulate((max(tokens, default=0) for tokens in self._end_tokens), max))
 
-    def find(self, spans: Sequence[_Span]) -> tuple[NDArray[np.bool_], Integers]:
-        """Find the tokens of spans.
+    def find(self, entity: Entity) -> list[_Place]:
+        """The places of a span, one in each window that holds it."""
+        places = []
+        for window in self._windows_around(entity):
+            start_token = self._start_tokens[window].get(entity.start)
+            end_token = self._end_tokens[window].get(entity.end)
+            if start_token is not None and end_token is not None and not self._is_too_long(start_token, end_token):
+                places.append(_Place(window, start_token, end_token))
+        return places
 
-        Returns:
-            Whether any window holds each span `(n,)`; and, for each window that holds one, its number, the label, and
-            the first and last token there `(m, 4)`.
-        """
-        flat = np.fromiter(chain.from_iterable(spans), np.int64, 4 * len(spans))
-        sample, start, end, label = flat.reshape(-1, 4).T
-        # Each span once for each window that reaches from its start to its end.
-        begin = self._reach_to.searchsorted(sample * self._width + end, side="left")
-        counts = np.maximum(self._reach_from.searchsorted(sample * self._width + start, side="right") - begin, 0)
-        number = np.repeat(np.arange(len(spans)), counts)
-        window = np.arange(len(number)) + np.repeat(begin - counts.cumsum() + counts, counts)
-        start, end = start[number] + window * self._width, end[number] + window * self._width
-        first = self._first_keys.searchsorted(start, side="left")
-        last = self._last_keys.searchsorted(end, side="right") - 1
-        held = (self._first_keys[first] == start) & (self._last_keys[last] == end)
-        number, window, first, last = number[held], window[held], self._first[first[held]], self._last[last[held]]
-        short = last - first < self._max_span_length
-        number, window, first, last = number[short], window[short], first[short], last[short]
-        begin = self._begins[window]
-        is_held = np.bincount(number, minlength=len(spans)) > 0
-        return is_held, np.stack([window, label[number], first - begin, last - begin], axis=1)
-
-    def why_not(self, span: _Span) -> str:
+    def why_not(self, entity: Entity) -> str:
         """Why no window holds a span."""
-        sample, start, end, _ = span
-        keys = np.arange(*self._windows_of(sample)) * self._width
-        begins, ends = _among(keys + start, self._first_keys), _among(keys + end, self._last_keys)
-        if not begins.any() or not ends.any():
+        starts = {window for window, tokens in enumerate(self._start_tokens) if entity.start in tokens}
+        ends = {window for window, tokens in enumerate(self._end_tokens) if entity.end in tokens}
+        if not starts or not ends:
             return _NO_TOKEN
-        return _TOO_LONG if (begins & ends).any() else _CUT
+        return _TOO_LONG if starts & ends else _CUT
 
-    def expanded(self, span: _Span) -> _Span | None:
-        """The smallest span of whole tokens that covers every token a span touches; None where it touches none.
+    def _windows_around(self, entity: Entity) -> range:
+        """The windows that reach from the start of a span to its end, which alone are searched for it."""
+        return range(bisect_left(self._ends, entity.end), bisect_right(self._starts, entity.start))
+
+    def _is_too_long(self, start_token: int, end_token: int) -> bool:
+        return self._max_span_length is not None and end_token - start_token >= self._max_span_length
+
+    def expand(self, entity: Entity) -> Entity | None:
+        """The smallest span of complete tokens that covers every token an entity touches; None where it touches none.
 
         It is found in all windows of the text together, so that no span ends where a window happens to.
         """
-        sample, start, end, label = span
-        part = slice(*self._begins[self._windows_of(sample)])
-        starts, ends = self._starts[part], self._ends[part]
-        touched = (starts < ends) & (starts < end) & (ends > start)
+        starts, ends = np.concatenate([window.offsets for window in self._windows]).T
+        touched = (starts < ends) & (starts < entity.end) & (ends > entity.start)
         if not touched.any():
             return None
-        before = starts[self._may_begin[part] & (starts <= starts[touched].min())]
-        after = ends[self._may_end[part] & (ends >= ends[touched].max())]
-        if not before.size or not after.size:
-            return None
-        return sample, int(before.max()), int(after.min()), label
-
-    def _windows_of(self, sample: int) -> Integers:
-        """The first window of a text, and the one after its last."""
-        return self._samples.searchsorted([sample, sample + 1])
-
-
-def _in_order(wanted: NDArray[np.bool_], keys: Integers) -> tuple[Integers, Integers]:
-    """The wanted of some tokens in the order of their keys, and these, with one above all others at the end."""
-    tokens = wanted.nonzero()[0]
-    tokens = tokens[keys[tokens].argsort(kind="stable")]
-    return tokens, np.append(keys[tokens], _NO_KEY)
-
-
-def _among(keys: Integers, ordered: Integers) -> NDArray[np.bool_]:
-    """Which keys are among these, which are in order and end with a key above all others."""
-    return np.asarray(ordered[ordered.searchsorted(keys)] == keys)
+        low, high = starts[touched].min(), ends[touched].max()
+        start = max((start for tokens in self._start_tokens for start in tokens if start <= low), default=None)
+        end = min((end for tokens in self._end_tokens for end in tokens if end >= high), default=None)
+        return None if start is None or end is None else Entity(start, end, entity.label)
 
 
 def _quoted(example: Example, entity: Entity) -> str:
