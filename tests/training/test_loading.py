@@ -19,9 +19,9 @@ def test_names_of_what_cannot_be_a_checkpoint_are_told_before_loading(tmp_path: 
 
 
 def test_whatever_loading_raises_becomes_one_sentence() -> None:
-    with pytest.raises(OSError, match=r"^cannot load the model org/name: too many lines$") as raised:
-        with loading("model", "org/name"):
-            raise RuntimeError("too many\n  lines")
+    message = r"^cannot load the model org/name: too many lines$"
+    with pytest.raises(OSError, match=message) as raised, loading("model", "org/name"):
+        raise RuntimeError("too many\n  lines")
     assert isinstance(raised.value.__cause__, RuntimeError)
     with loading("model", "org/name"):
         pass
