@@ -83,7 +83,7 @@ class Conversion:
     Args:
         state_dict (`dict[str, torch.Tensor]`): The state dict of the model.
         dropped (`list[str]`): What the file holds and the model does not need.
-        zeros (`list[str]`): What the model needs and the file, rightly, does not hold: set to zero.
+        zeros (`list[str]`): What the model needs and the implementation does not have: set to zero.
     """
 
     state_dict: dict[str, Tensor]
@@ -119,7 +119,7 @@ def convert_checkpoint(
             d; by default, as the weights of Efficient GlobalPointer say, and for GlobalPointer, where they do not, 64.
         use_rope (`bool`, *optional*, defaults to `True`):
             Whether the model rotates, which no weights tell. Where bert4torch's GlobalPointer rotated by type instead
-            of by position (before 0.2.7.post2, its issue 102), this had no effect: `False` is right for it.
+            of by position (before 0.2.7.post2, its issue 102), this had no effect: give `False` for it.
 
     Raises:
         ConversionError: If the file cannot be read, or does not fit the encoder and the labels.

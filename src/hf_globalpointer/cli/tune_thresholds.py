@@ -53,10 +53,8 @@ class ThresholdResult:
     def rows(self) -> list[list[str]]:
         """The cells of a table: of each type, then micro, then macro."""
         types = [(label, f"{self.thresholds[label]:.4f}", c.to_dict()) for label, c in self.metrics.per_label.items()]
-        averages = [("micro", "", self.metrics.micro.to_dict()), ("macro", "", self.metrics.macro)]
-        return [
-            [name, cell, *(f"{value:.4f}" for value in scores.values())] for name, cell, scores in types + averages
-        ]
+        rows = [*types, ("micro", "", self.metrics.micro.to_dict()), ("macro", "", self.metrics.macro)]
+        return [[name, cell, *(f"{value:.4f}" for value in ratios.values())] for name, cell, ratios in rows]
 
 
 def tune_thresholds(
