@@ -34,7 +34,9 @@ from hf_globalpointer import (
     BertGlobalPointerConfig,
     ComputeSpanMetrics,
     DataCollatorForGlobalPointer,
+    Entity,
     Example,
+    GlobalPointerNerPipeline,
     encode_examples,
 )
 from hf_globalpointer.cli import main
@@ -293,3 +295,34 @@ def make_trainer(char_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> Mak
         )
 
     return make
+
+
+def random_texts(count: int) -> list[str]:
+    """Random words of letters; every eighth text is longer than one window."""
+    generator = random.Random(0)
+    lengths = [generator.randint(1, 30) if index % 8 else 70 for index in range(count)]
+    return ["".join(generator.choices("abcdefgh ", k=length)) for length in lengths]
+
+
+def examples_for(pipe: GlobalPointerNerPipeline, count: int = 24) -> list[Example]:
+    """Texts with gold entities that a pipeline half agrees with, and some that tokens cannot express."""
+    generator = random.Random(1)
+    examples = []
+    texts = random_texts(count)
+    for text, found in zip(texts, pipe(texts, threshold=0.02, max_spans=4096), strict=True):
+        entities = [
+            Entity(span["start"], span["end"], span["entity_group"])
+            for span in found
+            if generator.random() < 0.5 * span["score"] ** 2
+        ]
+        # An entity given twice is one, and one that ends with whitespace is none that tokens spell.
+        entities += entities[:1]
+        if " " in text.strip():
+            entities.append(Entity(0, text.strip().index(" ") + 1, LABELS[0]))
+        examples.append(Example(text, tuple(entities)))
+    return examples
+
+
+def make_pipeline(kind: str = "efficient", **config: object) -> GlobalPointerNerPipeline:
+    model = make_model(kind, max_spans=4096, **config)
+    return GlobalPointerNerPipeline(model=model, tokenizer=make_char_tokenizer(), task="global-pointer-ner")

@@ -386,7 +386,7 @@ def test_everything_that_does_not_fit_is_named_at_once(bert: BertModel) -> None:
     assert str(error.value).splitlines() == [
         "the weights do not fit:",
         "  unexpected: lstm.weight (3, 4)",
-        "  two for one: globalpointer.linear_1.weight and other.linear_1.weight are both classifier.dense_1.weight",
+        "  duplicate: globalpointer.linear_1.weight and other.linear_1.weight are both classifier.dense_1.weight",
         "  wrong shape: bert.embeddings.word_embeddings.weight is (41, 16), expected (40, 16)",
         "  missing: bert.encoder.layer.1.attention.self.key.bias (16,)",
     ]

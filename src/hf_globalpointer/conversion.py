@@ -23,6 +23,7 @@ RoPE=False, they can be converted.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 
 import torch
@@ -33,7 +34,7 @@ from transformers import AutoTokenizer, PreTrainedConfig
 
 from .modeling.configuration_global_pointer import BertEfficientGlobalPointerConfig, BertGlobalPointerConfig
 from .registration import MODELS
-from .weight_layouts import LAYOUTS, Layout
+from .weight_layouts import KNOWN_LAYOUTS, LAYOUTS, Layout
 
 
 class ConversionError(ValueError):
@@ -82,7 +83,7 @@ class Conversion:
     Args:
         state_dict (`dict[str, torch.Tensor]`): The state dict of the model.
         dropped (`list[str]`): What the file holds and the model does not need.
-        zeros (`list[str]`): What the model needs and the file, rightly, does not hold: set to zero.
+        zeros (`list[str]`): What the model needs and the implementation does not have: set to zero.
     """
 
     state_dict: dict[str, Tensor]
@@ -98,10 +99,10 @@ class Conversion:
 
 
 def convert_checkpoint(
-    weights: Path,
+    weights: str | PathLike[str],
     encoder: str,
     labels: Sequence[str],
-    output: Path,
+    output: str | PathLike[str],
     layout: Layout | None = None,
     head_size: int | None = None,
     use_rope: bool = True,
@@ -109,21 +110,21 @@ def convert_checkpoint(
     """Convert a file of weights and save it as a checkpoint, with the encoder's tokenizer.
 
     Args:
-        weights (`Path`): A PyTorch state dict or a safetensors file.
+        weights (`str` or `os.PathLike`): A PyTorch state dict or a safetensors file.
         encoder (`str`): Folder or Hub id of the BERT whose configuration and tokenizer go with the weights.
         labels (`Sequence[str]`): The entity types in the order of the weights.
-        output (`Path`): The folder to save to.
+        output (`str` or `os.PathLike`): The folder to save to.
         layout (`Layout`, *optional*): Of an Efficient GlobalPointer; not needed where the names tell it.
         head_size (`int`, *optional*):
             d; by default, as the weights of Efficient GlobalPointer say, and for GlobalPointer, where they do not, 64.
         use_rope (`bool`, *optional*, defaults to `True`):
             Whether the model rotates, which no weights tell. Where bert4torch's GlobalPointer rotated by type instead
-            of by position (before 0.2.7.post2, its issue 102), this had no effect: `False` is right for it.
+            of by position (before 0.2.7.post2, its issue 102), this had no effect: give `False` for it.
 
     Raises:
         ConversionError: If the file cannot be read, or does not fit the encoder and the labels.
     """
-    state, left_out = read_weights(weights)
+    state, left_out = read_weights(Path(weights))
     config_class: type[PreTrainedConfig] = BertGlobalPointerConfig
     settings = {"labels": list(labels), "use_rope": use_rope, "head_size": head_size or 64}
     first = _first_projection(state)
@@ -167,18 +168,15 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], list[str]]:
             f"{path}: not read, because it is neither a safetensors file nor a PyTorch file of plain tensors. Other "
             "objects in a PyTorch file could run code: save `model.state_dict()`; weights of Keras must be exported."
         ) from error
-    parts = content if isinstance(content, Mapping) else {}
-    for name in ("state_dict", "model_state_dict", "model"):
-        if isinstance(parts.get(name), Mapping):
-            return _only_tensors(path, parts[name]), [str(other) for other in parts if other != name]
-    return _only_tensors(path, content), []
-
-
-def _only_tensors(path: Path, content: object) -> dict[str, Tensor]:
-    if isinstance(content, Mapping) and all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
-    ):
-        return dict(content)
+    left_out: list[str] = []
+    if isinstance(content, Mapping):
+        for name in ("state_dict", "model_state_dict", "model"):
+            if isinstance(content.get(name), Mapping):
+                left_out = [str(other) for other in content if other != name]
+                content = content[name]
+                break
+        if all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()):
+            return dict(content), left_out
     raise ConversionError(f"{path}: holds no state dict, which is a dictionary of tensors by name.")
 
 
@@ -240,7 +238,7 @@ def _match(
         if target not in expected:
             problems.append(f"unexpected: {source} {tuple(state[source].shape)}")
         elif target in sources:
-            problems.append(f"two for one: {sources[target]} and {source} are both {target}")
+            problems.append(f"duplicate: {sources[target]} and {source} are both {target}")
         else:
             sources[target] = source
     return sources, dropped, problems
@@ -290,10 +288,9 @@ def _layout_of_names(state: Mapping[str, Tensor]) -> Layout:
     """The layout, where it can be told: kernels are of Keras, and bert4keras has but one."""
     if any(_is_kernel(name) for name in state):
         return LAYOUTS["bert4keras"]
-    known = "; ".join(f"{layout.name} ({layout.used_by})" for layout in LAYOUTS.values())
     raise ConversionError(
         "what the tensors of an Efficient GlobalPointer mean can be told neither from their names nor from their "
-        f"shapes; give the layout of the implementation that trained it: {known}."
+        f"shapes; give the layout of the implementation that trained it: {KNOWN_LAYOUTS}."
     )
 
 

@@ -39,3 +39,4 @@ LAYOUTS = {
         Layout("bert4torch-unhalved", "bert4torch up to 0.2.3", "halves", end_first=False, halved=False),
     )
 }
+KNOWN_LAYOUTS = "; ".join(f"{layout.name} ({layout.used_by})" for layout in LAYOUTS.values())

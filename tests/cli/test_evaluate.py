@@ -67,7 +67,10 @@ def test_evaluate_writes_a_report_and_compares(trained: Path, toy_data: Path, tm
     assert recall["p_value"] < 0.01
     (tmp_path / "file").touch()
     code, _, err = run(*command[:-1], tmp_path / "file")
-    assert (code, err.splitlines()[-1]) == (1, f"hf-globalpointer: cannot write to {tmp_path / 'file'}: File exists.")
+    assert (code, err.splitlines()[-1]) == (
+        1,
+        f"hf-globalpointer: {tmp_path / 'file'} is a file; name a folder for the output.",
+    )
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_an_interrupted_run_is_resumed(
 
     code, _, error = run(*words, "--resume")
     assert code == 0
-    assert "checkpoint-75, which is not whole: it has no Trainer state" in caplog.text
+    assert "checkpoint-75, which is not complete: it has no Trainer state" in caplog.text
     weights, others = (load_file(folder / "model.safetensors") for folder in (output, trained))
     assert all(torch.equal(weights[name], others[name]) for name in others)
     for name in ("dev", "test", "settings", "unaligned_entities"):

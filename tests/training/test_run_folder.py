@@ -122,7 +122,7 @@ def test_a_half_written_checkpoint_is_skipped_with_a_warning(
     monkeypatch.setattr(logging.getLogger("hf_globalpointer"), "propagate", True)
     with caplog.at_level(logging.WARNING):
         assert last_complete_checkpoint(folder, model) == str(folder / "checkpoint-9")
-    assert f"Skipping {folder / 'checkpoint-10'}, which is not whole: {message}" in caplog.text
+    assert f"Skipping {folder / 'checkpoint-10'}, which is not complete: {message}" in caplog.text
 
 
 def test_a_checkpoint_of_several_processes_has_a_random_state_of_each(

@@ -7,11 +7,8 @@ import typer
 
 from ..data.formats.lines import numbered_lines
 from ..training.loading import loading
-from ..weight_layouts import LAYOUTS
-from .common import InputError, messages
-
-
-_KNOWN = "; ".join(f"{layout.name} ({layout.used_by})" for layout in LAYOUTS.values())
+from ..weight_layouts import KNOWN_LAYOUTS, LAYOUTS
+from .common import InputError, say
 
 
 def convert(
@@ -25,7 +22,7 @@ def convert(
     ] = None,
     labels_file: Annotated[Path | None, typer.Option(help="Or a file with the entity types, one a line.")] = None,
     layout: Annotated[
-        str | None, typer.Option(help=f"Implementation that trained an Efficient GlobalPointer: {_KNOWN}.")
+        str | None, typer.Option(help=f"Implementation that trained an Efficient GlobalPointer: {KNOWN_LAYOUTS}.")
     ] = None,
     head_size: Annotated[
         int | None, typer.Option(min=1, help="Head size of a full GlobalPointer; 64 by default.", show_default=False)
@@ -61,8 +58,7 @@ def convert(
         )
     except ConversionError as error:
         raise InputError(str(error)) from error
-    messages.print(conversion.summary(), markup=False, highlight=False, soft_wrap=True)
-    messages.print(f"Checkpoint is in {output}.", markup=False, highlight=False)
+    say(f"{conversion.summary()}\nCheckpoint is in {output}.")
 
 
 def _read_labels(labels: str | None, labels_file: Path | None) -> list[str]:

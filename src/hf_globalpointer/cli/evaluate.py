@@ -9,15 +9,14 @@ from rich.console import Console
 from ..data import Example, read_examples
 from ..data.examples import check_labels
 from .common import (
-    InputError,
     OverlapOfModel,
     Thresholds,
     WindowLength,
     check_options,
     load_pipeline,
-    messages,
     parse_thresholds,
     recognize,
+    say,
     thresholds_of,
 )
 from .inputs import readable_file
@@ -46,8 +45,14 @@ def evaluate(
     """Print strict precision, recall and F1 of a model on labeled texts."""
     examples = list(read_examples(data))
     pipes = [_load(name, examples) for name in (model, compare) if name is not None]
+
+    # These take seconds to import.
+    from ..reports.evaluation_report import EvaluationReport
+    from ..training.run_folder import check_output_folder
+    from .tables import comparison_table, groups_table, metrics_table
+
     if report is not None:
-        _make_folder(report)
+        check_output_folder(report, resume=True)
     labels = list(dict.fromkeys(label for pipe in pipes for label in pipe.model.config.label2id))
     thresholds = parse_thresholds(threshold or [])
     options = {"overlap": overlap, "max_length": max_length}
@@ -59,9 +64,6 @@ def evaluate(
     evaluation = evaluations[0]
     comparison = None if compare is None else _compare(compare, evaluation, evaluations[1])
 
-    from ..reports.evaluation_report import EvaluationReport
-    from .tables import comparison_table, groups_table, metrics_table
-
     console = Console()
     console.print(metrics_table(evaluation.types.metrics, str(data)))
     console.print(groups_table(evaluation))
@@ -69,21 +71,13 @@ def evaluate(
         console.print(comparison_table(comparison))
     if report is not None:
         EvaluationReport(model, str(data), evaluation, comparison).save(report)
-        messages.print(f"The report is in {report}.", markup=False, highlight=False)
+        say(f"The report is in {report}.")
 
 
 def _load(name: str, examples: list[Example]) -> "GlobalPointerNerPipeline":
     pipe = load_pipeline(name)
     check_labels(examples, pipe.model.config.label2id, "the model's labels")
     return pipe
-
-
-def _make_folder(folder: Path) -> None:
-    """Fail before the slow work, not after it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}.") from error
 
 
 def _evaluate(

@@ -53,8 +53,8 @@ class ThresholdResult:
     def rows(self) -> list[list[str]]:
         """The cells of a table: of each type, then micro, then macro."""
         types = [(label, f"{self.thresholds[label]:.4f}", c.to_dict()) for label, c in self.metrics.per_label.items()]
-        averages = [("micro", "", self.metrics.micro.to_dict()), ("macro", "", self.metrics.macro)]
-        return [[name, cell, *(f"{value:.4f}" for value in some.values())] for name, cell, some in types + averages]
+        rows = [*types, ("micro", "", self.metrics.micro.to_dict()), ("macro", "", self.metrics.macro)]
+        return [[name, cell, *(f"{value:.4f}" for value in ratios.values())] for name, cell, ratios in rows]
 
 
 def tune_thresholds(
@@ -132,7 +132,7 @@ def tune_thresholds(
     Console().print(_table(str(data), before, after))
     if absent := [label for label, counts in after.metrics.per_label.items() if not counts.gold]:
         say(f"No entities of {', '.join(absent)} are in {data}: their thresholds stay as they were.")
-    messages.print(f"{model / 'config.json'} has the thresholds, {folder} the figures.", markup=False, highlight=False)
+    say(f"{model / 'config.json'} has the thresholds, {folder} the figures.")
 
 
 def _note_in_card(card: Path) -> None:

@@ -1,9 +1,8 @@
-"""A training run and its checkpoints: room for them before it begins, and how to go on after it broke off."""
+"""A training run and its checkpoints: disk space before it begins, and how to resume it when it was interrupted."""
 
 import hashlib
 import json
 import os
-import re
 import shutil
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -29,13 +28,13 @@ SHARDED_OPTIMIZER_NAME = "optimizer_0"
 
 
 def check_output_folder(folder: str | os.PathLike[str], needed_bytes: int = 0, resume: bool = False) -> None:
-    """See to it that a run can write its output, before hours of work and not after them; makes the folder.
+    """Check, before hours of work and not after them, that a run can write its output; makes the folder.
 
     Args:
         folder (`str` or `os.PathLike`): Where the run is going to write.
-        needed_bytes (`int`, *optional*, defaults to 0): The room it takes: see [`checkpoint_bytes`].
+        needed_bytes (`int`, *optional*, defaults to 0): The disk space it takes: see [`checkpoint_bytes`].
         resume (`bool`, *optional*, defaults to `False`):
-            Whether the folder may hold an earlier run, to go on with; what that has written takes no more room.
+            Whether the folder may hold an earlier run, to resume; what that has written takes no more space.
 
     Raises:
         OSError: If the folder is not a new or empty one, though nothing is to be resumed, it cannot be written, or
@@ -62,21 +61,21 @@ def check_output_folder(folder: str | os.PathLike[str], needed_bytes: int = 0, r
 
 
 def begin_run(folder: str | os.PathLike[str], settings: Mapping[str, Any], resume: bool = False) -> None:
-    """Note what a new run is made with, as the first file in its folder, and hold a resumed one to it.
+    """Write the settings of a new run, as the first file in its folder, or compare those of a resumed one to them.
 
     Args:
         folder (`str` or `os.PathLike`): The output folder of the run.
         settings (`Mapping[str, Any]`): What must stay the same, such as labels and batch size: values of JSON.
-        resume (`bool`, *optional*, defaults to `False`): Whether to go on with the run in the folder, if it has begun.
+        resume (`bool`, *optional*, defaults to `False`): Whether to resume the run in the folder, if it has begun.
 
     Raises:
         FileNotFoundError: If the folder is not empty, and no run has begun in it.
         ValueError: If a setting is not that of the run.
     """
     folder = Path(folder)
-    noted = folder / RUN_SETTINGS_NAME
-    if resume and noted.exists():
-        for name, value in json.loads(noted.read_bytes()).items():
+    path = folder / RUN_SETTINGS_NAME
+    if resume and path.exists():
+        for name, value in json.loads(path.read_bytes()).items():
             if settings.get(name) != value:
                 raise ValueError(
                     f"{name} was {value!r} when the run in {folder} began, and now is {settings.get(name)!r}; "
@@ -87,29 +86,29 @@ def begin_run(folder: str | os.PathLike[str], settings: Mapping[str, Any], resum
         raise FileNotFoundError(
             f"there is nothing to resume in {folder}: no run has begun there; choose a new folder."
         )
-    with atomic_path(noted) as partial:
+    with atomic_path(path) as partial:
         partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def data_digest(examples: Iterable[Example]) -> str:
-    """What tells examples from others, for [`begin_run`]: of their texts and entities, whatever file they are from."""
+    """SHA-256 of the texts and entities of examples, whatever file they are from: a setting for [`begin_run`]."""
     content = [(x.text, [(entity.start, entity.end, entity.label) for entity in x.entities]) for x in examples]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def checkpoint_bytes(model: PreTrainedModel, num_checkpoints: int) -> int:
-    """The room that so many checkpoints take, with the two moments that Adam keeps of each trainable parameter."""
+    """The bytes that so many checkpoints take, with the two moments that Adam keeps of each trainable parameter."""
     weights: int = sum(p.numel() * p.element_size() for p in model.parameters())
     moments: int = sum(2 * p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     return num_checkpoints * (weights + moments)
 
 
 def last_complete_checkpoint(folder: str | os.PathLike[str], model: PreTrainedModel) -> str | None:
-    """The latest `checkpoint-<step>` that the Trainer finished writing; a warning names the half-written ones.
+    """The latest `checkpoint-<step>` that is complete; a warning names each one that is not.
 
     Args:
         folder (`str` or `os.PathLike`): The output folder of the run, which need not exist.
-        model (`PreTrainedModel`): The model to go on with, as a check that the checkpoint is of one with its types.
+        model (`PreTrainedModel`): The model to resume; the checkpoint must have its entity types.
 
     Returns:
         `str` or `None`: What `Trainer.train(resume_from_checkpoint=...)` takes.
@@ -117,11 +116,10 @@ def last_complete_checkpoint(folder: str | os.PathLike[str], model: PreTrainedMo
     Raises:
         ValueError: If the checkpoint is of other entity types, or of the same in another order.
     """
-    named = [(path, re.fullmatch(r"checkpoint-(\d+)", path.name)) for path in Path(folder).glob("checkpoint-*")]
-    steps = sorted(((int(match[1]), path) for path, match in named if match), reverse=True)
-    for _, path in steps:
+    paths = [path for path in Path(folder).glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdecimal()]
+    for path in sorted(paths, key=lambda path: int(path.name.removeprefix("checkpoint-")), reverse=True):
         if missing := _missing_part(path):
-            logger.warning(f"Skipping {path}, which is not whole: {missing}.")
+            logger.warning(f"Skipping {path}, which is not complete: {missing}.")
             continue
         _check_types(path, model)
         return str(path)
@@ -129,7 +127,7 @@ def last_complete_checkpoint(folder: str | os.PathLike[str], model: PreTrainedMo
 
 
 def _missing_part(checkpoint: Path) -> str | None:
-    """What keeps a run from going on from this checkpoint, or `None`.
+    """What is missing to resume a run from this checkpoint, or `None`.
 
     The Trainer writes file by file, its own state last, and deletes old checkpoints file by file too.
     """
@@ -145,7 +143,7 @@ def _missing_part(checkpoint: Path) -> str | None:
         if not paths:
             return f"it has no {part}"
         for path in paths:
-            if not _is_whole(path):
+            if not _is_complete(path):
                 return f"{path.name} is cut short"
     return None
 
@@ -158,7 +156,7 @@ def _random_states(checkpoint: Path) -> tuple[str, ...]:
     return ranks if names == set(ranks) and len(ranks) > 1 else ("rng_state.pth",)
 
 
-def _is_whole(path: Path) -> bool:
+def _is_complete(path: Path) -> bool:
     """Whether a file, or a folder of shards, was written to its end."""
     if path.is_dir():
         return (path / ".metadata").is_file()
@@ -175,7 +173,7 @@ def _is_whole(path: Path) -> bool:
         except ValueError:
             return False
         shards = set(content.get("weight_map", {}).values()) if path.name == SAFE_WEIGHTS_INDEX_NAME else ()
-        return all(_is_whole(path.with_name(shard)) for shard in shards)
+        return all(_is_complete(path.with_name(shard)) for shard in shards)
     # What torch.save writes ends with a directory of its parts.
     return zipfile.is_zipfile(path)
 

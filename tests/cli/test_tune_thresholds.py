@@ -1,0 +1,211 @@
+import importlib
+import json
+import os
+import re
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+from transformers import pipeline
+
+from conftest import LABELS, Run, examples_for, make_pipeline
+from hf_globalpointer import Entity, Example, best_thresholds, read_examples, score_predictions
+from hf_globalpointer.evaluation import thresholds
+from hf_globalpointer.evaluation.thresholds import collect_candidates, plot_curves
+
+
+# The module: in the package, its name is that of the function.
+COMMAND = importlib.import_module("hf_globalpointer.cli.tune_thresholds")
+LABELS_ODD = ["$x^$", "[/person]", "地名"]
+
+
+@pytest.fixture
+def tune(run: Run) -> Run:
+    """Run `tune-thresholds`."""
+    return partial(run, "tune-thresholds")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a checkpoint and development data."""
+    folder = tmp_path_factory.mktemp("made")
+    pipe = make_pipeline()
+    records = [
+        {"text": e.text, "entities": [{"start": x.start, "end": x.end, "label": x.label} for x in e.entities]}
+        for e in examples_for(pipe, 12)
+    ]
+    (folder / "[dev].jsonl").write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    pipe.save_pretrained(folder / "model")
+    return folder
+
+
+@pytest.fixture
+def checkpoint(made: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A checkpoint folder of its own, and development data."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "model", tmp_path / "[dev].jsonl"
+
+
+def f1_of(out: str, name: str) -> list[float]:
+    """The F1 of a type, micro or macro in a table of `tune-thresholds`: before and after."""
+    lines = out.splitlines()
+    index = next(index for index, line in enumerate(lines) if line.startswith(f"│ {name} "))
+    return [float(line.split()[-2]) for line in lines[index : index + 2]]
+
+
+def test_the_command_changes_the_thresholds_of_a_checkpoint_and_nothing_else(
+    checkpoint: tuple[Path, Path], run: Run, tune: Run
+) -> None:
+    model, data = checkpoint
+    old = {path.name: path.read_bytes() for path in model.iterdir()}
+    code, out, err = tune("--model", model, "--data", data)
+    assert (code, "[dev].jsonl" in out) == (0, True), err
+    new = {path.name: path.read_bytes() for path in model.iterdir()}
+    assert new.keys() - old.keys() == {"thresholds.json", "curve.json"}
+    assert {name for name in old if old[name] != new[name]} == {"config.json"}
+    config, results = json.loads(new["config.json"]), json.loads(new["thresholds.json"])
+    assert config["thresholds"] == results["after"]["thresholds"]
+    assert list(config["thresholds"]) == LABELS
+    assert config | {"thresholds": None} == json.loads(old["config.json"]) | {"thresholds": None}
+    assert list(config) == list(dict.fromkeys([*json.loads(old["config.json"]), "thresholds"]))
+
+    before, after = f1_of(out, "micro")
+    assert before < after
+    assert [round(results[name]["metrics"]["f1"], 4) for name in ("before", "after")] == [before, after]
+    evaluated = run("evaluate", "--model", model, "--data", data)[1]
+    assert re.search(rf"│ micro .* {after:.4f} ", evaluated)
+    curves = json.loads(new["curve.json"])
+    assert list(curves["labels"]) == LABELS
+    assert max(curves["micro"]["f1"]) <= results["after"]["metrics"]["f1"]
+
+    assert tune("--model", model, "--data", data)[0] == 0
+    assert (model / "config.json").read_bytes() == new["config.json"]
+
+
+def test_the_objective_and_another_folder_for_the_figures(checkpoint: tuple[Path, Path], tune: Run) -> None:
+    model, data = checkpoint
+    names = {path.name for path in model.iterdir()}
+    output = model.parent / "new" / "figures"
+    code, out, _ = tune("--model", model, "--data", data, "--output", output, "--objective", "label", "--plot")
+    assert code == 0
+    assert {path.name for path in model.iterdir()} == names
+    assert {path.name for path in output.iterdir()} == {"thresholds.json", "curve.json", "curve.png"}
+    assert (output / "curve.png").read_bytes().startswith(b"\x89PNG")
+    for name in (*LABELS, "macro"):
+        before, after = f1_of(out, name)
+        assert before <= after
+    found = collect_candidates(make_pipeline(), list(read_examples(data)))
+    micro, label = (best_thresholds(found, objective) for objective in ("micro", "label"))
+    assert json.loads((model / "config.json").read_text())["thresholds"] == label != micro
+
+
+def test_labels_are_shown_and_written_letter_by_letter(tmp_path: Path, tune: Run) -> None:
+    pipe = make_pipeline(labels=LABELS_ODD)
+    pipe.save_pretrained(tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()), indent=2, ensure_ascii=False), encoding="utf-8")
+    data = tmp_path / "dev.jsonl"
+    entities = [{"start": 0, "end": 2, "label": label} for label in LABELS_ODD]
+    data.write_text(json.dumps({"text": "ab cd", "entities": entities}) + "\n")
+    code, out, err = tune("--model", tmp_path / "model", "--data", data)
+    assert code == 0, err
+    assert all(label in out for label in LABELS_ODD)
+    assert config.read_text(encoding="utf-8").count("地名") == 3
+    found = collect_candidates(pipe, [Example("ab cd", (Entity(0, 2, "$x^$"),))])
+    with pytest.warns(UserWarning, match="missing from font"):
+        plot_curves(found, found.thresholds, tmp_path / "curve.svg")
+    assert "<svg" in (tmp_path / "curve.svg").read_text()
+
+
+def test_a_promise_that_the_pipeline_does_not_keep_is_told_and_nothing_is_written(
+    checkpoint: tuple[Path, Path], tune: Run
+) -> None:
+    model, data = checkpoint
+    config = json.loads((model / "config.json").read_text()) | {"max_spans": 2}
+    (model / "config.json").write_text(json.dumps(config))
+    old = {path.name: path.read_bytes() for path in model.iterdir()}
+    code, out, err = tune("--model", model, "--data", data)
+    assert (code, out) == (1, "")
+    assert re.search(r"^hf-globalpointer: nothing was written: .* the 2 spans that `max_spans`", err, re.MULTILINE)
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == old
+
+
+def test_a_write_that_fails_leaves_the_configuration_whole(
+    checkpoint: tuple[Path, Path], tune: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, data = checkpoint
+    old = (model / "config.json").read_bytes()
+    calls = []
+
+    def fsync(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    code, _, err = tune("--model", model, "--data", data)
+    assert (code, err.splitlines()[-1]) == (1, "hf-globalpointer: [Errno 28] No space left on device")
+    assert (model / "config.json").read_bytes() == old
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "org/name"], r"org/name is no folder.*hf download org/name --local-dir FOLDER"),
+        (["--model", "{model}", "--data", "nowhere.jsonl"], r"nowhere\.jsonl: no such file"),
+        (["--model", "."], "holds no config.json"),
+        (["--model", "{model}", "--data", "other.jsonl"], "label 'data' is none of the model's labels"),
+        (["--model", "{model}", "--output", "other.jsonl"], r"other\.jsonl is a file; name a folder for the output"),
+    ],
+)
+def test_bad_input_is_one_sentence_before_any_work(
+    arguments: list[str], message: str, checkpoint: tuple[Path, Path], tune: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, data = checkpoint
+    monkeypatch.chdir(model.parent)
+    Path("other.jsonl").write_text('{"text": "ab", "entities": [{"start": 0, "end": 2, "label": "data"}]}\n')
+    monkeypatch.setattr(thresholds, "collect_candidates", None)
+    words = [argument.format(model=model) for argument in arguments]
+    code, out, err = tune(*words, *(() if "--data" in words else ("--data", data)))
+    assert (code, out) == (1, "")
+    assert re.search(rf"^hf-globalpointer: .*{message}", err.splitlines()[-1]), err
+
+
+def test_a_plot_without_matplotlib_is_refused_first_of_all(tune: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(COMMAND, "find_spec", lambda name: None)
+    code, _, err = tune("--model", "nowhere", "--data", "nowhere.jsonl", "--plot")
+    assert (code, err) == (1, "hf-globalpointer: --plot needs matplotlib: pip install 'hf-globalpointer[plot]'\n")
+
+
+def test_thresholds_that_would_be_worse_are_told_and_not_written(
+    checkpoint: tuple[Path, Path], tune: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an overlap rule, labels are not independent, so that the search may miss."""
+    model, data = checkpoint
+    config = json.loads((model / "config.json").read_text()) | {"overlap": "flat"}
+    (model / "config.json").write_text(json.dumps(config))
+    old = {path.name: path.read_bytes() for path in model.iterdir()}
+    monkeypatch.setattr(
+        thresholds, "best_thresholds", lambda candidates, objective: dict.fromkeys(candidates.per_label, 1 - 1e-9)
+    )
+    code, out, err = tune("--model", model, "--data", data)
+    assert (code, out) == (0, "")
+    assert "Nothing was written: F1 is" in err
+    assert "overlap rule 'flat'" in " ".join(err.split())
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == old
+
+
+def test_the_command_obeys_the_overlap_rule(checkpoint: tuple[Path, Path], tune: Run) -> None:
+    model, data = checkpoint
+    config = json.loads((model / "config.json").read_text()) | {"overlap": "flat"}
+    (model / "config.json").write_text(json.dumps(config))
+    code, out, err = tune("--model", model, "--data", data)
+    assert code == 0, err
+    before, after = f1_of(out, "micro")
+    assert after >= before
+    tuned = json.loads((model / "thresholds.json").read_text())
+    pipe = pipeline("global-pointer-ner", model=str(model))
+    examples = list(read_examples(data))
+    metrics = score_predictions(examples, pipe([example.text for example in examples]), LABELS)
+    assert metrics.micro.f1 == pytest.approx(tuned["after"]["metrics"]["f1"])
