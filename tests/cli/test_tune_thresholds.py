@@ -12,7 +12,8 @@ from transformers import pipeline
 from conftest import LABELS, Run, examples_for, make_pipeline
 from hf_globalpointer import Entity, Example, best_thresholds, read_examples, score_predictions
 from hf_globalpointer.evaluation import thresholds
-from hf_globalpointer.evaluation.thresholds import collect_candidates, plot_curves
+from hf_globalpointer.evaluation.threshold_curves import plot_curves
+from hf_globalpointer.evaluation.thresholds import collect_candidates
 
 
 # The module: in the package, its name is that of the function.

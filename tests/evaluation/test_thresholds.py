@@ -16,7 +16,7 @@ from hf_globalpointer import (
     SpanScores,
     score_predictions,
 )
-from hf_globalpointer.evaluation.threshold_curves import plot_curves, precision_recall_curve
+from hf_globalpointer.evaluation.threshold_curves import precision_recall_curve
 from hf_globalpointer.evaluation.thresholds import Candidates, LabelCandidates, best_thresholds, collect_candidates
 
 
