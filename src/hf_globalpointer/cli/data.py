@@ -27,13 +27,13 @@ def convert(
         ),
     ],
     output: Annotated[
-        Path, typer.Argument(help="File to write, or folder for brat. OUTPUT.partial until it is whole.")
+        Path, typer.Argument(help="File to write, or folder for brat. OUTPUT.partial until it is complete.")
     ],
     source: Annotated[
-        str | None, typer.Option("--from", help=f"Format of INPUT: {', '.join(FORMATS)}; else found out.")
+        str | None, typer.Option("--from", help=f"Format of INPUT: {', '.join(FORMATS)}; else detected.")
     ] = None,
     target: Annotated[
-        str | None, typer.Option("--to", help=f"Format of OUTPUT: {', '.join(WRITERS)}; else as its suffix tells.")
+        str | None, typer.Option("--to", help=f"Format of OUTPUT: {', '.join(WRITERS)}; else what its suffix says.")
     ] = None,
 ) -> None:
     """Convert labeled texts from one format to another, and tell what could not be kept exactly."""
@@ -42,6 +42,6 @@ def convert(
     report = DataReport()
     examples = read_examples(input, source, report=report)
     with Progress(console=messages) as progress:
-        followed = progress.track(examples, description=f"From {source} to {target}")
-        write_examples(followed, output, target, report=report)
+        tracked = progress.track(examples, description=f"From {source} to {target}")
+        write_examples(tracked, output, target, report=report)
     say(f"{input} ({source}) to {output} ({target}): {report.summary()}")

@@ -66,7 +66,7 @@ def check(
     try:
         checks = _run(files, tokenizer, plot)
         if as_json:
-            print(json.dumps({"splits": {name: each.to_dict() for name, each in checks.items()}}, indent=2))
+            print(json.dumps({"splits": {name: found.to_dict() for name, found in checks.items()}}, indent=2))
         else:
             # Without emoji, or ":100:" in the place of a finding becomes a picture.
             console = Console(emoji=False)
@@ -79,12 +79,12 @@ def check(
     except (DataError, InputError, OSError) as error:
         print(f"hf-globalpointer: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
-    raise typer.Exit(1 if any(each.num_problems for each in checks.values()) else 0)
+    raise typer.Exit(1 if any(found.num_problems for found in checks.values()) else 0)
 
 
 def _run(files: list[Path], tokenizer: str | None, plot: Path | None) -> dict[str, "SplitCheck"]:
     """Check all files; what cannot be used is said before the slow work."""
-    from ..data.checks import Kind, check_splits
+    from ..data.checks import Issue, check_splits
 
     if plot is not None:
         _check_plot(plot)
@@ -105,7 +105,7 @@ def _run(files: list[Path], tokenizer: str | None, plot: Path | None) -> dict[st
         checks = check_splits(splits, fast)
     for name, report in reports.items():
         if report.problems:
-            checks[name].findings[Kind.NOT_EXACT] = report.problems
+            checks[name].findings[Issue.NOT_EXACT] = report.problems
     return checks
 
 

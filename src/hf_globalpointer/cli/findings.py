@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..data.checks import QUANTILES, Kind, SplitCheck, quantile
+from ..data.checks import Issue, SplitCheck
+from ..data.statistics import QUANTILES, quantile
 
 
 # Columns of a table that a label takes.
@@ -23,9 +24,9 @@ def tables(checks: Mapping[str, SplitCheck]) -> Iterator[Table]:
     yield _lengths_table(checks)
 
 
-def _table(title: str, first: str, *columns: str) -> Table:
+def _table(title: str, row_header: str, *columns: str) -> Table:
     table = Table(title=title)
-    table.add_column(first)
+    table.add_column(row_header)
     for column in columns:
         table.add_column(column, justify="right")
     return table
@@ -34,11 +35,12 @@ def _table(title: str, first: str, *columns: str) -> Table:
 def _splits_table(checks: Mapping[str, SplitCheck]) -> Table:
     names = ("texts", "without entity", "entities", "nested", "crossing", "same span")
     table = _table("Splits", "split", *names)
-    for name, each in checks.items():
-        total = each.entities.total()
-        shares = [f"{part} ({part / max(total, 1):.1%})" for part in (each.nested, each.crossing, each.doubly_labeled)]
+    for name, check in checks.items():
+        total = check.entities.total()
+        counts = (check.nested, check.crossing, check.doubly_labeled)
+        shares = [f"{count} ({count / max(total, 1):.1%})" for count in counts]
         # As `Text`, so that brackets in a name are no markup.
-        table.add_row(Text(name), str(each.texts), str(each.without_entities), str(total), *shares)
+        table.add_row(Text(name), str(check.texts), str(check.without_entities), str(total), *shares)
     return table
 
 
@@ -47,14 +49,14 @@ def _labels_table(checks: Mapping[str, SplitCheck]) -> Table:
     table.add_column("type")
     for name in checks:
         table.add_column(Text(name), justify="right")
-    totals = sum((each.entities for each in checks.values()), Counter[str]())
+    totals = sum((check.entities for check in checks.values()), Counter[str]())
     for label, _ in sorted(totals.items(), key=lambda item: (-item[1], item[0])):
-        table.add_row(_shortened(label), *(str(each.entities[label]) for each in checks.values()))
+        table.add_row(_shortened(label), *(str(check.entities[label]) for check in checks.values()))
     return table
 
 
 def _shortened(label: str) -> Text:
-    """The label as it is, or its beginning where it would leave a table no room."""
+    """The label as it is, or its beginning where it would take the width of the table."""
     text = Text(label)
     text.truncate(_LABEL_WIDTH, overflow="ellipsis")
     return text
@@ -66,21 +68,21 @@ def _title(lengths: str) -> str:
 
 def _lengths_table(checks: Mapping[str, SplitCheck]) -> Table:
     table = _table("Lengths", "split", *QUANTILES)
-    for name, each in checks.items():
-        for what, counts in each.lengths.items():
+    for name, check in checks.items():
+        for what, counts in check.lengths.items():
             row = (str(quantile(counts, share)) for share in QUANTILES.values())
             table.add_row(Text(f"{name}: {_title(what)}"), *row)
     return table
 
 
 def print_findings(console: Console, checks: Mapping[str, SplitCheck], limit: int | None) -> None:
-    """Problems first, then hints, up to `limit` of each kind and split."""
+    """Problems first, then hints, up to `limit` of each issue and split."""
     for is_problem, title in ((True, "Problems"), (False, "Hints (some are no mistakes)")):
         found = {
-            f"{kind.words}, {name}": each.findings[kind]
-            for kind in Kind
-            for name, each in checks.items()
-            if kind.is_problem == is_problem and kind in each.findings
+            f"{issue.words}, {name}": check.findings[issue]
+            for issue in Issue
+            for name, check in checks.items()
+            if issue.is_problem == is_problem and issue in check.findings
         }
         console.print(f"{title}: {'none' if not found else ''}", highlight=False)
         for what, findings in found.items():
@@ -101,11 +103,11 @@ def plot_lengths(checks: Mapping[str, SplitCheck], path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    lengths = {name: each.lengths for name, each in checks.items()}
+    lengths = {name: check.lengths for name, check in checks.items()}
     panels = list(next(iter(lengths.values())))
     figure = Figure(figsize=(4 * len(panels), 3.2), layout="constrained")
-    for place, panel in enumerate(panels, start=1):
-        axes = figure.add_subplot(1, len(panels), place)
+    for number, panel in enumerate(panels, start=1):
+        axes = figure.add_subplot(1, len(panels), number)
         axes.set_title(_title(panel))
         axes.set_xlabel("length")
         axes.set_ylabel("share")

@@ -1,10 +1,11 @@
-"""What labeled data hold, split by split, and what is likely to be wrong with them."""
+"""What is likely to be wrong with labeled data, split by split."""
 
 import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from enum import Enum
 from hashlib import blake2b
 from itertools import accumulate, islice
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..modeling.words import word_boundaries
 from .examples import Entity, Example
-from .overlaps import find_overlaps
+from .statistics import SplitStatistics
 
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ _NEAR_LENGTH = 4
 _FEW = 10
 # What spellings of one label differ in.
 _SEPARATORS = re.compile(r"[-_./\s]")
-# What is told of lengths: the smallest up to which this share of them lies.
-QUANTILES = {"median": 0.5, "p95": 0.95, "longest": 1.0}
+_DIGITS = re.compile(r"\d")
 # So many entities with an end that seems to be wrong, and such a share, may be those of ends that are all off by one.
 _SHIFTED = 5
 _SHIFTED_SHARE = 0.2
@@ -46,7 +46,7 @@ _ABBREVIATION = 5
 _BRACKETS = {")": "(", "]": "[", "}": "{", "\uff09": "\uff08", "》": "《", "】": "【", "”": "“", "」": "「"}
 
 
-class Kind(Enum):
+class Issue(Enum):
     """What may be wrong: a few words, and whether it certainly is."""
 
     NOT_EXACT = "not read exactly", True
@@ -72,70 +72,30 @@ class Kind(Enum):
 
 
 @dataclass
-class SplitCheck:
+class SplitCheck(SplitStatistics):
     """What one split holds, and what may be wrong with it.
 
     Args:
-        texts (`int`): Its texts.
-        without_entities (`int`): Those that have no entity.
-        entities (`Counter[str]`): Distinct entities of each label.
-        nested (`int`): Entities inside or around another one, or with its span.
-        crossing (`int`): Entities that overlap another one, neither within the other.
-        doubly_labeled (`int`): Entities that share their span with one of another label.
-        text_characters (`Counter[int]`): How many texts have each length in characters.
-        entity_characters (`Counter[int]`): How many entities do.
-        text_tokens (`Counter[int]`): How many texts have each length in tokens, special ones included.
-        entity_tokens (`Counter[int]`): How many aligned entities have each length in tokens.
         odd_edges (`Counter[int]`): How many entities begin or end with whitespace or punctuation, or cut a word, if 0,
             1 or -1 is added to every end.
-        findings (`defaultdict[Kind, list[str]]`): Messages of what may be wrong, by kind.
+        findings (`defaultdict[Issue, list[str]]`): Messages of what may be wrong, by issue.
     """
 
-    texts: int = 0
-    without_entities: int = 0
-    entities: Counter[str] = field(default_factory=Counter)
-    nested: int = 0
-    crossing: int = 0
-    doubly_labeled: int = 0
-    text_characters: Counter[int] = field(default_factory=Counter)
-    entity_characters: Counter[int] = field(default_factory=Counter)
-    text_tokens: Counter[int] = field(default_factory=Counter)
-    entity_tokens: Counter[int] = field(default_factory=Counter)
     odd_edges: Counter[int] = field(default_factory=Counter)
-    findings: defaultdict[Kind, list[str]] = field(default_factory=lambda: defaultdict(list))
+    findings: defaultdict[Issue, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     @property
     def num_problems(self) -> int:
         """Findings that are certainly wrong."""
-        return sum(len(found) for kind, found in self.findings.items() if kind.is_problem)
-
-    @property
-    def lengths(self) -> dict[str, Counter[int]]:
-        """How many texts and entities have each length, in tokens only where there was a tokenizer."""
-        lengths = {"text_characters": self.text_characters, "entity_characters": self.entity_characters}
-        if self.text_tokens:
-            lengths |= {"text_tokens": self.text_tokens, "entity_tokens": self.entity_tokens}
-        return lengths
+        return sum(len(found) for issue, found in self.findings.items() if issue.is_problem)
 
     def to_dict(self) -> dict[str, object]:
-        """The counts, the quantiles of lengths, and all findings, in the types of JSON."""
-        return {
-            "texts": self.texts,
-            "without_entities": self.without_entities,
-            "entities": self.entities.total(),
-            "nested": self.nested,
-            "crossing": self.crossing,
-            "doubly_labeled": self.doubly_labeled,
-            "labels": dict(self.entities.most_common()),
-            "lengths": {
-                what: {name: quantile(counts, share) for name, share in QUANTILES.items()}
-                for what, counts in self.lengths.items()
-            },
-            "findings": [
-                {"kind": kind.name.lower(), "is_problem": kind.is_problem, "count": len(found), "messages": found}
-                for kind, found in self.findings.items()
-            ],
-        }
+        """The statistics and all findings, in the types of JSON."""
+        findings = [
+            {"kind": issue.name.lower(), "is_problem": issue.is_problem, "count": len(found), "messages": found}
+            for issue, found in self.findings.items()
+        ]
+        return {**super().to_dict(), "findings": findings}
 
 
 def check_splits(
@@ -158,77 +118,53 @@ def check_splits(
     texts = _SeenTexts()
     for name, examples in splits.items():
         check = checks[name]
-        for some in _batches(examples):
-            for example in some:
-                _count(example, check)
+        for batch in _batches(examples):
+            for example in batch:
+                check.add(example)
                 _check_entities(example, check)
                 texts.check(name, example, check)
             if tokenizer is not None:
-                _check_tokens(some, tokenizer, check)
+                _check_tokens(batch, tokenizer, check)
         _check_ends(name, check)
     texts.add_conflicts(checks)
     _check_labels(checks)
     return checks
 
 
-def quantile(counts: Mapping[int, int], share: float) -> int:
-    """The smallest length up to which at least this share of what was counted lies; 0 where nothing was."""
-    wanted = share * sum(counts.values())
-    below = 0
-    for length in sorted(counts):
-        below += counts[length]
-        if below >= wanted:
-            return length
-    return 0
-
-
 def _batches(examples: Iterable[Example]) -> Iterator[list[Example]]:
     iterator = iter(examples)
-    while some := list(islice(iterator, _BATCH)):
-        yield some
-
-
-def _count(example: Example, check: SplitCheck) -> None:
-    entities = set(example.entities)
-    check.texts += 1
-    check.without_entities += not entities
-    check.entities.update(entity.label for entity in entities)
-    check.text_characters[len(example.text)] += 1
-    check.entity_characters.update(entity.end - entity.start for entity in entities)
-    overlaps = find_overlaps(entities)
-    check.nested += len(overlaps.nested)
-    check.crossing += len(overlaps.crossing)
-    check.doubly_labeled += len(overlaps.same_span)
+    while batch := list(islice(iterator, _BATCH)):
+        yield batch
 
 
 def _check_entities(example: Example, check: SplitCheck) -> None:
     """Look for ends that are probably off by one, and for entities that are given twice."""
     text = example.text
     if not text.strip():
-        check.findings[Kind.EMPTY_TEXT].append(example.name)
+        check.findings[Issue.EMPTY_TEXT].append(example.name)
     if not example.entities:
         return
     boundaries = word_boundaries(text)
     for entity, times in sorted(Counter(example.entities).items()):
-        kind = _odd_edge(text, boundaries, entity.start, entity.end)
-        if kind is not None:
-            check.findings[kind].append(_describe(example, entity))
+        issue = _odd_edge(text, boundaries, entity.start, entity.end)
+        if issue is not None:
+            check.findings[issue].append(_describe(example, entity))
         if times > 1:
-            check.findings[Kind.REPEATED].append(_describe(example, entity))
+            check.findings[Issue.REPEATED].append(_describe(example, entity))
         for shift in (0, 1, -1):
             end = entity.end + shift
             is_span = entity.start < end <= len(text)
             check.odd_edges[shift] += not is_span or _odd_edge(text, boundaries, entity.start, end) is not None
 
 
-def _odd_edge(text: str, boundaries: NDArray[np.bool_], start: int, end: int) -> Kind | None:
+def _odd_edge(text: str, boundaries: NDArray[np.bool_], start: int, end: int) -> Issue | None:
     """What is odd about where an entity begins or ends."""
     words = text[start:end]
     if words != words.strip():
-        return Kind.BLANK_EDGE
+        return Issue.BLANK_EDGE
     if _is_loose(words[0], words) or _is_loose(words[-1], words):
-        return Kind.PUNCTUATION_EDGE
-    return None if boundaries[[start, end]].all() else Kind.CUT_WORD
+        return Issue.PUNCTUATION_EDGE
+    return None if boundaries[[start, end]].all() else Issue.CUT_WORD
 
 
 def _check_ends(name: str, check: SplitCheck) -> None:
@@ -238,7 +174,7 @@ def _check_ends(name: str, check: SplitCheck) -> None:
         return
     for shift, what in ((1, "inclusive; add 1 to"), (-1, "one too high; take 1 from")):
         if 2 * check.odd_edges[shift] < odd:
-            check.findings[Kind.SHIFTED_ENDS].append(
+            check.findings[Issue.SHIFTED_ENDS].append(
                 f"{odd} of {total} entities of {name} have an odd edge, but {check.odd_edges[shift]} if the ends were "
                 f"{shift:+d}: ends look {what} each."
             )
@@ -288,9 +224,9 @@ class _SeenTexts:
         this = _Seen(split, example.name, _digest(_entities_without_blanks(example)))
         seen = self._seen.setdefault(_digest(letters), [])
         for other in seen:
-            kind = Kind.DUPLICATE if other.split == split else Kind.LEAK
+            issue = Issue.DUPLICATE if other.split == split else Issue.LEAK
             where = "" if other.split == split else f" of {other.split}"
-            check.findings[kind].append(f"{example.name}: the text of {other.name}{where}")
+            check.findings[issue].append(f"{example.name}: the text of {other.name}{where}")
             if other.entities != this.entities:
                 self._conflicts.append((split, other.split, f"{example.name}: other entities than {other.name}"))
         if all(other.split != split for other in seen):
@@ -300,7 +236,7 @@ class _SeenTexts:
         """Count the texts whose entities differ, once it is known which splits are labeled."""
         for split, other, message in self._conflicts:
             if checks[split].entities and checks[other].entities:
-                checks[split].findings[Kind.CONFLICT].append(message)
+                checks[split].findings[Issue.CONFLICT].append(message)
 
 
 def _entities_without_blanks(example: Example) -> str:
@@ -322,57 +258,60 @@ def _check_tokens(examples: list[Example], tokenizer: "PreTrainedTokenizerBase",
     from .alignment import encode_examples
 
     features, report = encode_examples(examples, tokenizer, label2id, _NO_WINDOWS)
-    for feature in features:
-        check.text_tokens[len(feature["input_ids"])] += 1
-        check.entity_tokens.update(last - first + 1 for _, first, last in feature["labels"])
+    check.add_tokens(features)
     for item in report.unaligned:
-        check.findings[Kind.UNALIGNED].append(str(item))
+        check.findings[Issue.UNALIGNED].append(str(item))
 
 
 def _check_labels(checks: Mapping[str, SplitCheck]) -> None:
     """Look for labels that are probably mistyped, and compare those of each split with those of the first."""
     totals = sum((check.entities for check in checks.values()), Counter[str]())
-    for kind, label, other in _mistyped(totals):
+    for issue, label, other in _mistyped(totals):
         message = f"label {label!r} ({totals[label]} in all) may be {other!r} ({totals[other]} in all)"
         for check in checks.values():
             if label in check.entities:
-                check.findings[kind].append(message)
-    (train, first), *others = checks.items()
-    for label, count in sorted(first.entities.items()):
+                check.findings[issue].append(message)
+    (train_name, train), *others = checks.items()
+    for label, count in sorted(train.entities.items()):
         if count < _FEW:
-            first.findings[Kind.FEW_ENTITIES].append(f"label {label!r} ({count} in {train}): fewer than {_FEW}")
+            train.findings[Issue.FEW_ENTITIES].append(f"label {label!r} ({count} in {train_name}): fewer than {_FEW}")
     for name, check in others:
-        for label in sorted(check.entities.keys() - first.entities.keys()):
-            check.findings[Kind.UNKNOWN_LABEL].append(
-                f"label {label!r} ({check.entities[label]} in {name}) is not in {train}; correct it, or train with "
-                "examples of it"
-            )
-        for label in sorted(first.entities.keys() - check.entities.keys() if check.entities else ()):
-            check.findings[Kind.ABSENT_LABEL].append(
-                f"label {label!r} ({first.entities[label]} in {train}) is not in {name}"
-            )
+        _compare_labels(train_name, train, name, check)
 
 
-def _mistyped(totals: Mapping[str, int]) -> Iterator[tuple[Kind, str, str]]:
-    """Each label that is probably a mistyped other one, or may be, with that: the commonest one."""
-    common_first = sorted(totals, key=lambda label: (-totals[label], label))
-    for index, label in enumerate(common_first):
-        kinds = {other: _kind_of_pair(label, other, totals) for other in common_first[:index]}
-        for wanted in (Kind.LABEL_TYPO, Kind.NEAR_LABEL):
-            others = [other for other, kind in kinds.items() if kind is wanted]
-            if others:
-                yield wanted, label, others[0]
+def _compare_labels(train_name: str, train: SplitCheck, name: str, check: SplitCheck) -> None:
+    """Look for labels that only one of two splits has."""
+    for label in sorted(check.entities.keys() - train.entities.keys()):
+        check.findings[Issue.UNKNOWN_LABEL].append(
+            f"label {label!r} ({check.entities[label]} in {name}) is not in {train_name}; correct it, or train with "
+            "examples of it"
+        )
+    # A split without entities is unlabeled.
+    for label in sorted(train.entities.keys() - check.entities.keys() if check.entities else ()):
+        check.findings[Issue.ABSENT_LABEL].append(
+            f"label {label!r} ({train.entities[label]} in {train_name}) is not in {name}"
+        )
+
+
+def _mistyped(totals: Mapping[str, int]) -> Iterator[tuple[Issue, str, str]]:
+    """Each label that is probably a mistyped other one, or may be, with that: the most frequent one."""
+    by_frequency = sorted(totals, key=lambda label: (-totals[label], label))
+    for index, label in enumerate(by_frequency):
+        issues = {other: _issue_of_pair(label, other, totals) for other in by_frequency[:index]}
+        for issue in (Issue.LABEL_TYPO, Issue.NEAR_LABEL):
+            if issue in issues.values():
+                yield issue, label, next(other for other, found in issues.items() if found is issue)
                 break
 
 
-def _kind_of_pair(label: str, other: str, totals: Mapping[str, int]) -> Kind | None:
+def _issue_of_pair(label: str, other: str, totals: Mapping[str, int]) -> Issue | None:
     """What is to be said of a label beside one that is not rarer."""
     if _letters(label) == _letters(other):
-        return Kind.LABEL_TYPO
+        return Issue.LABEL_TYPO
     times = totals[other] / totals[label]
     if times < _LESS_RARE or not _is_near(label, other):
         return None
-    return Kind.LABEL_TYPO if times >= _RARE else Kind.NEAR_LABEL
+    return Issue.LABEL_TYPO if times >= _RARE else Issue.NEAR_LABEL
 
 
 def _letters(label: str) -> str:
@@ -381,33 +320,15 @@ def _letters(label: str) -> str:
 
 
 def _is_near(a: str, b: str) -> bool:
-    """Whether one label becomes the other by one change, or by two where they are long; numbers are never mistyped.
+    """Whether two labels differ in one character, or in two where they are long; numbers are never mistyped.
 
     Short ones are near only if one is the other with a letter more at its end.
     """
-    if _without_digits(a) == _without_digits(b):
+    if _DIGITS.sub("", a) == _DIGITS.sub("", b):
         return False
     short, long = sorted((a, b), key=len)
     if len(short) < _NEAR_LENGTH:
         return long[:-1] == short and long[-1].isalpha()
-    most = 2 if len(short) >= 8 else 1
-    return abs(len(a) - len(b)) <= most and _distance(a, b) <= most
-
-
-def _without_digits(label: str) -> str:
-    return "".join(character for character in label if not character.isdigit())
-
-
-def _distance(a: str, b: str) -> int:
-    """Characters to insert, delete, replace, or swap with the next one (no character twice) to make `b` of `a`."""
-    two_back: list[int] = []
-    last = list(range(len(b) + 1))
-    for i in range(1, len(a) + 1):
-        row = [i]
-        for j in range(1, len(b) + 1):
-            best = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1]))
-            if i > 1 and j > 1 and a[i - 1] == b[j - 2] and a[i - 2] == b[j - 1]:
-                best = min(best, two_back[j - 2] + 1)
-            row.append(best)
-        two_back, last = last, row
-    return last[-1]
+    # Of two neighbors that are swapped, one is in its place.
+    matched = sum(block.size for block in SequenceMatcher(None, short, long, autojunk=False).get_matching_blocks())
+    return len(long) - matched <= (2 if len(short) >= 8 else 1)
