@@ -35,7 +35,7 @@ from hf_globalpointer import (
 )
 from hf_globalpointer.cli import main
 from hf_globalpointer.data import AlignmentReport
-from hf_globalpointer.reports.model_card import SplitStatistics
+from hf_globalpointer.reports.split_statistics import SplitStatistics
 
 
 SCORES = {"precision": 0.75, "recall": 0.5, "f1": 0.6, "macro_precision": 0.4, "macro_recall": 0.3, "macro_f1": 1 / 3}
