@@ -1,9 +1,7 @@
 import json
-import random
 import re
 import shutil
 from collections.abc import Sequence
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,11 +29,10 @@ from hf_globalpointer import (
     ModelCardCallback,
     encode_examples,
     parameter_groups,
-    read_examples,
 )
 from hf_globalpointer.cli import main
 from hf_globalpointer.data import AlignmentReport
-from hf_globalpointer.reports.model_card import SplitStatistics
+from hf_globalpointer.reports.split_statistics import SplitStatistics
 
 
 SCORES = {"precision": 0.75, "recall": 0.5, "f1": 0.6, "macro_precision": 0.4, "macro_recall": 0.3, "macro_f1": 1 / 3}
@@ -205,30 +202,6 @@ def test_the_title_and_the_usage_code_name_the_model(name: str, title: str) -> N
     assert loaded is not None
     assert eval(loaded[1]) == name
     assert ("by the path of its folder" in card.text) == ("/" not in name)
-
-
-def test_nested_entities_are_counted_as_by_comparing_all_pairs() -> None:
-    def within(a: Entity, b: Entity) -> bool:
-        return b.start <= a.start and a.end <= b.end
-
-    generator = random.Random(0)
-    found = 0
-    for _ in range(300):
-        spans = [sorted(generator.sample(range(9), 2)) for _ in range(generator.randint(0, 5))]
-        entities = {Entity(*span, generator.choice("ab")) for span in spans}
-        nested = sum(any(within(a, b) or within(b, a) for b in entities - {a}) for a in entities)
-        # Repeated entities count once, as everywhere.
-        example = Example("x" * 9, (*entities, *entities))
-        statistics = SplitStatistics.from_examples([example], AlignmentReport())
-        assert (statistics.nested, statistics.entities.total()) == (nested, len(entities))
-        found += nested
-    assert found > 300
-
-
-def test_the_samples_are_nested_and_the_card_says_so() -> None:
-    examples = list(read_examples(str(files("hf_globalpointer.data") / "samples" / "dev.jsonl")))
-    statistics = SplitStatistics.from_examples(examples, AlignmentReport())
-    assert (statistics.examples, statistics.entities.total(), statistics.nested) == (60, 192, 108)
 
 
 # --- training

@@ -1,4 +1,4 @@
-"""Right, predicted and gold entities of every document, by type, by length and by density."""
+"""Correct, predicted and gold entities of every document, by label, by length and by density."""
 
 import re
 from bisect import bisect_left, bisect_right
@@ -16,17 +16,17 @@ from .scored_documents import ScoredDocument
 
 LENGTHS = ("< 3", "3-5", ">= 6")
 DENSITIES = ("< 0.1", "0.1-0.3", ">= 0.3")
-_UNSPACED = "".join(f"{chr(first)}-{chr(last)}" for first, last in UNSPACED_SCRIPTS)
+_UNSPACED = "".join(f"{chr(start)}-{chr(end)}" for start, end in UNSPACED_SCRIPTS)
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 
 
 @dataclass(frozen=True)
 class DocumentCounts:
-    """The entities of each group in each document: how many were right, predicted and gold.
+    """The entities of each group in each document: how many were correct, predicted and gold.
 
     Args:
         names (`tuple[str, ...]`): The names of the `G` groups.
-        counts (`NDArray[np.int64]` of shape `(D, G, 3)`): Right, predicted and gold entities in each of `D` documents.
+        counts (`NDArray[np.int64]` of shape `(D, G, 3)`): Correct, predicted and gold in each of `D` documents.
     """
 
     names: tuple[str, ...]
@@ -40,18 +40,18 @@ class DocumentCounts:
 
 
 def count_by_label(documents: Sequence[ScoredDocument], labels: Iterable[str] = ()) -> DocumentCounts:
-    """Group entities by their types: those of `labels` first, then what others there are, sorted."""
+    """Group entities by their labels: those of `labels` first, then the others, sorted."""
     labels = dict.fromkeys(labels)
     others = {entity.label for each in documents for entity in each.gold | each.predicted.keys()} - labels.keys()
     return _count(documents, (*labels, *sorted(others)), lambda _: lambda entity: entity.label)
 
 
 def count_by_length(documents: Sequence[ScoredDocument]) -> DocumentCounts:
-    """Group entities by the number of their words, a prediction by its own; a right one has that of its gold entity.
+    """Group entities by the number of their words, a prediction by its own; a correct one has that of its gold entity.
 
     A word is what stands between whitespace; where it holds ideographs, kana or other characters of scripts without
-    blanks, each of these is a word, and so is what stands between them. An entity has the words that it lies in,
-    wholly or in part.
+    whitespace, each of these is a word, and so is what stands between them. An entity has the words that it lies in,
+    completely or in part.
     """
 
     def grouping(document: ScoredDocument) -> Callable[[Entity], str]:
@@ -115,7 +115,7 @@ def _count(
     names: tuple[str, ...],
     grouping: Callable[[ScoredDocument], Callable[[Entity], str]],
 ) -> DocumentCounts:
-    """Count, given for each text what gives the group of an entity."""
+    """Count, given for each document what gives the group of an entity."""
     index = {name: group for group, name in enumerate(names)}
     counts = np.zeros((len(documents), len(names), 3), dtype=np.int64)
     for row, document in zip(counts, documents, strict=True):

@@ -45,14 +45,14 @@ class SpanError:
 
 @dataclass(frozen=True)
 class ErrorAnalysis:
-    """The errors of a model, and the numbers of entities that it got right.
+    """The errors of a model, and the numbers of entities that it got correct.
 
     Args:
         errors (`list[SpanError]`): The errors, by document, in it by kind, and those of a kind by place.
-        correct (`Counter[str]`): The right predictions of each label.
-        boundaries (`SpanCounts`): The counts where start and end must be right and labels do not matter: of distinct
+        correct (`Counter[str]`): The correct predictions of each label.
+        boundaries (`SpanCounts`): The counts where start and end must be correct and labels do not matter: of distinct
             spans. This is the exact boundary score of SemEval-2013 task 9 (Segura-Bedmar et al., 2013).
-        labels (`SpanCounts`): The counts where the label must be right and boundaries need but overlap: as many gold
+        labels (`SpanCounts`): The counts where the label must be correct and boundaries need but overlap: as many gold
             entities as can be are each matched with a prediction of their own. This is the type score of the same
             task, with a matching that another prediction can only add to.
     """
@@ -81,7 +81,7 @@ class ErrorAnalysis:
 
     @property
     def confusion(self) -> Counter[tuple[str | None, str | None]]:
-        """How often a gold label was predicted as which one, where start and end are right.
+        """How often a gold label was predicted as which one, where start and end are correct.
 
         A gold entity that has no prediction on its very span is under `(label, None)`, and such a prediction under
         `(None, label)`: wrong boundaries count as both.
@@ -110,14 +110,14 @@ def match_entities(
 ) -> Iterator[tuple[ErrorKind, Entity | None, Entity | None]]:
     """Yield the errors in one text: each entity is in one pair, or stands alone.
 
-    What is right is set aside. Of the rest are matched, one with one:
+    What is correct is set aside. Of the rest are matched, one with one:
 
     1. those of the same span with different labels, in the order of the labels;
     2. those of the same label that overlap;
     3. those of different labels that overlap.
 
     Of those that overlap, the pairs with the largest overlap are taken first: characters in both over characters in
-    either. Of pairs with the same overlap, that with the gold entity that begins first is taken, then that whose gold
+    either. Of pairs with the same overlap, that with the gold entity that starts first is taken, then that whose gold
     entity ends first, then by its label, then in the same way by the prediction. Gold entities that remain are missed,
     and predictions that remain are spurious.
 
@@ -125,8 +125,8 @@ def match_entities(
         gold (`Collection[Entity]`): The distinct gold entities.
         predicted (`Collection[Entity]`): The distinct predictions.
     """
-    right = set(gold) & set(predicted)
-    missed, spurious = sorted(set(gold) - right), sorted(set(predicted) - right)
+    correct = set(gold) & set(predicted)
+    missed, spurious = sorted(set(gold) - correct), sorted(set(predicted) - correct)
     for kind, candidates in (
         (ErrorKind.wrong_label, _same_span),
         (ErrorKind.wrong_boundary, _overlapping_of_a_label),
@@ -134,11 +134,11 @@ def match_entities(
     ):
         pairs: dict[Entity, Entity] = {}
         taken: set[Entity] = set()
-        for one, other in candidates(missed, spurious):
-            if one not in pairs and other not in taken:
-                pairs[one] = other
-                taken.add(other)
-        yield from ((kind, one, other) for one, other in sorted(pairs.items()))
+        for gold_entity, prediction in candidates(missed, spurious):
+            if gold_entity not in pairs and prediction not in taken:
+                pairs[gold_entity] = prediction
+                taken.add(prediction)
+        yield from ((kind, *pair) for pair in sorted(pairs.items()))
         missed = [entity for entity in missed if entity not in pairs]
         spurious = [entity for entity in spurious if entity not in taken]
     yield from ((ErrorKind.missed, entity, None) for entity in missed)
@@ -150,7 +150,7 @@ def _same_span(gold: list[Entity], predicted: list[Entity]) -> list[tuple[Entity
     by_span: defaultdict[tuple[int, int], list[Entity]] = defaultdict(list)
     for entity in predicted:
         by_span[entity.start, entity.end].append(entity)
-    return [(one, other) for one in gold for other in by_span[one.start, one.end]]
+    return [(g, p) for g in gold for p in by_span[g.start, g.end]]
 
 
 def _overlapping(gold: list[Entity], predicted: list[Entity]) -> list[tuple[Entity, Entity]]:
@@ -158,18 +158,18 @@ def _overlapping(gold: list[Entity], predicted: list[Entity]) -> list[tuple[Enti
     starts = [entity.start for entity in predicted]
     longest = max((entity.end - entity.start for entity in predicted), default=0)
     pairs = []
-    for one in gold:
-        # Only these begin near enough to touch it.
-        for other in predicted[bisect_right(starts, one.start - longest) : bisect_left(starts, one.end)]:
-            both = min(one.end, other.end) - max(one.start, other.start)
-            if both > 0:
-                either = max(one.end, other.end) - min(one.start, other.start)
-                pairs.append((-both / either, one, other))
-    return [(one, other) for _, one, other in sorted(pairs)]
+    for g in gold:
+        # Only these start near enough to touch it.
+        for p in predicted[bisect_right(starts, g.start - longest) : bisect_left(starts, g.end)]:
+            intersection = min(g.end, p.end) - max(g.start, p.start)
+            if intersection > 0:
+                union = max(g.end, p.end) - min(g.start, p.start)
+                pairs.append((-intersection / union, g, p))
+    return [(g, p) for _, g, p in sorted(pairs)]
 
 
 def _overlapping_of_a_label(gold: list[Entity], predicted: list[Entity]) -> list[tuple[Entity, Entity]]:
-    return [(one, other) for one, other in _overlapping(gold, predicted) if one.label == other.label]
+    return [(g, p) for g, p in _overlapping(gold, predicted) if g.label == p.label]
 
 
 def _count_boundaries(documents: Sequence[ScoredDocument]) -> SpanCounts:

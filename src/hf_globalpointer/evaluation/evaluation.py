@@ -48,7 +48,7 @@ class Evaluation:
 
     Args:
         documents (`list[ScoredDocument]`): The texts, with gold entities and predictions.
-        types (`Breakdown`): By type.
+        types (`Breakdown`): By label.
         lengths (`Breakdown`): By the number of words of the entity, see [`count_by_length`].
         longest (`Breakdown`): By the longest entity of the text, see [`count_by_longest`].
         densities (`Breakdown`): By the density of entities in the text, see [`count_by_density`].
@@ -74,7 +74,7 @@ class Evaluation:
         Args:
             examples (`Sequence[Example]`): Texts with their entities, one at least.
             predictions (`Sequence[Sequence[Mapping]]`): For each text, the entities as the pipeline gives them.
-            labels (`Iterable[str]`, *optional*): Types to list first.
+            labels (`Iterable[str]`, *optional*): Labels to list first.
 
         Raises:
             ValueError: If there are no examples, or not as many predictions.
@@ -91,7 +91,7 @@ class Evaluation:
 
     @property
     def labels(self) -> list[str]:
-        """All types, in the order of the tables."""
+        """All labels, in the order of the tables."""
         return list(self.types.metrics.per_label)
 
     def to_dict(self) -> dict[str, Any]:
