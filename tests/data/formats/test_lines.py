@@ -14,4 +14,4 @@ from conftest import (
 )
 def test_damaged_compressed_files_are_named(tmp_path: Path, content: bytes) -> None:
     path = write_file(tmp_path / "a.txt.gz", content)
-    assert reading_error(path, labeled=False).startswith(f"{path}: not a whole gzip file (")
+    assert reading_error(path, labeled=False).startswith(f"{path}: not a complete gzip file (")
