@@ -451,7 +451,7 @@ def test_fields_of_records_are_kept_in_their_order(checkpoint: Path, tmp_path: P
         ("a.md", b"", "a.md: the file holds no examples."),
         ("a.jsonl", b'\n{"id": 1}\n', 'a.jsonl:2: field "text" is missing;'),
         ("a.csv", b"id,body\n1,a\n", "a.csv:1: no column is named text; the columns are id, body."),
-        ("a.txt.gz", b"a\n", "a.txt.gz: not a whole gzip file ("),
+        ("a.txt.gz", b"a\n", "a.txt.gz: not a complete gzip file ("),
         ("folder", None, "folder: a folder; name a file in it."),
     ],
 )

@@ -84,7 +84,7 @@ def test_labels_for_some_features_only(char_tokenizer: PreTrainedTokenizerFast, 
 @pytest.mark.parametrize("row", [[1, 2], [0, 1, 1, 1], []])
 def test_label_must_be_a_triple(char_tokenizer: PreTrainedTokenizerFast, row: list[int]) -> None:
     features = [feature(4, labels=[[0, 1, 1]]), feature(4, labels=[[0, 1, 1], row])]
-    with pytest.raises(ValueError, match=r"^`labels` of feature 1 must be \(type, first token, last token\)"):
+    with pytest.raises(ValueError, match=r"^`labels` of feature 1 must be \(label id, start token, end token\)"):
         DataCollatorForGlobalPointer(char_tokenizer)(features)
 
 

@@ -36,7 +36,7 @@ def convert(
         str | None, typer.Option("--to", help=f"Format of OUTPUT: {', '.join(WRITERS)}; else what its suffix says.")
     ] = None,
 ) -> None:
-    """Convert labeled texts from one format to another, and tell what could not be kept exactly."""
+    """Convert labeled texts from one format to another, and report what could not be kept exactly."""
     target = output_format(output, target)
     source = input_format(input, source)
     report = DataReport()

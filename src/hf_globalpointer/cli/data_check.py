@@ -58,8 +58,8 @@ def check(
 ) -> None:
     """Count what labeled data hold, and look for mistakes in them.
 
-    Exits with 0 if there are no problems, with 1 if there are, and with 2 if the input cannot be used. Hints, of which
-    some are no mistakes, do not count.
+    Exits with 0 if there are no problems, with 1 if there are, and with 2 if the input cannot be used. Hints, not all
+    of which are mistakes, do not count.
     """
     from . import findings
 

@@ -77,7 +77,7 @@ def _lengths_table(checks: Mapping[str, SplitCheck]) -> Table:
 
 def print_findings(console: Console, checks: Mapping[str, SplitCheck], limit: int | None) -> None:
     """Problems first, then hints, up to `limit` of each issue and split."""
-    for is_problem, title in ((True, "Problems"), (False, "Hints (some are no mistakes)")):
+    for is_problem, title in ((True, "Problems"), (False, "Hints (not all are mistakes)")):
         found = {
             f"{issue.words}, {name}": check.findings[issue]
             for issue in Issue

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 # How many examples go through the tokenizer at once.
 _BATCH = 1_000
-# More tokens than any text has: lengths and alignment are those of whole texts, not of windows.
+# More tokens than any text has: lengths and alignment are those of complete texts, not of windows.
 _NO_WINDOWS = 10**9
 # A label that is nearly another one is mistyped if that occurs this many times as often, and may be if so many times.
 _RARE = 20
 _LESS_RARE = 5
-# Shorter labels, as DNA and RNA, are near one another by right, unless one is the other and a letter, as PER and PERS.
+# Shorter labels, as DNA and RNA, are rightly near one another, unless one is the other and a letter, as PER and PERS.
 _NEAR_LENGTH = 4
 # A label is hardly learned from fewer entities.
 _FEW = 10
@@ -39,8 +39,8 @@ _DIGITS = re.compile(r"\d")
 # So many entities with an end that seems to be wrong, and such a share, may be those of ends that are all off by one.
 _SHIFTED = 5
 _SHIFTED_SHARE = 0.2
-# Characters of punctuation that names begin or end with by right.
-_NOT_AT_FAULT = frozenset("%&#@*")
+# Punctuation that names may begin or end with.
+_ALLOWED_EDGES = frozenset("%&#@*")
 # "Conn." and its dot are as long as an abbreviation that is taken as one.
 _ABBREVIATION = 5
 _BRACKETS = {")": "(", "]": "[", "}": "{", "\uff09": "\uff08", "》": "《", "】": "【", "”": "“", "」": "「"}
@@ -182,7 +182,7 @@ def _check_ends(name: str, check: SplitCheck) -> None:
 
 def _is_loose(edge: str, words: str) -> bool:
     """Whether a character at the edge of an entity is punctuation that belongs to nothing in it."""
-    if not unicodedata.category(edge).startswith("P") or edge in _NOT_AT_FAULT:
+    if not unicodedata.category(edge).startswith("P") or edge in _ALLOWED_EDGES:
         return False
     if edge in _BRACKETS:
         return words.count(edge) > words.count(_BRACKETS[edge])
@@ -221,7 +221,7 @@ class _SeenTexts:
         letters = "".join(example.text.split())
         if not letters:
             return
-        this = _Seen(split, example.name, _digest(_entities_without_blanks(example)))
+        this = _Seen(split, example.name, _digest(_entities_without_whitespace(example)))
         seen = self._seen.setdefault(_digest(letters), [])
         for other in seen:
             issue = Issue.DUPLICATE if other.split == split else Issue.LEAK
@@ -239,7 +239,7 @@ class _SeenTexts:
                 checks[split].findings[Issue.CONFLICT].append(message)
 
 
-def _entities_without_blanks(example: Example) -> str:
+def _entities_without_whitespace(example: Example) -> str:
     """The entities, with starts and ends counted in characters that are no whitespace."""
     if not example.entities:
         return ""

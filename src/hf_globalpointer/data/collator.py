@@ -15,10 +15,10 @@ from ..modeling.span_blocks import PADDING
 class DataCollatorForGlobalPointer:
     """Pad features into a batch with `labels` `(B, M, 3)`, padded with -100, and `span_token_mask`.
 
-    Each feature holds what the tokenizer returned and, for training, `labels`: a list of (type, first token, last
-    token), possibly empty. Its `span_token_mask` may be one list, of the tokens that may bound a span, or two, of
-    those that may begin and of those that may end one; the batch has `(B, n)` or `(B, 2, n)`. Without one, every token
-    but the special ones may bound a span.
+    Each feature holds what the tokenizer returned and, for training, `labels`: a list of (label id, start token,
+    end token), both inclusive, possibly empty. Its `span_token_mask` may be a list, of the tokens that may bound
+    a span, or two, of those that may start and of those that may end one; the batch has `(B, n)` or `(B, 2, n)`.
+    Without a mask, every token but the special ones may bound a span.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): Pads the features.
@@ -52,8 +52,8 @@ class DataCollatorForGlobalPointer:
         padded = torch.zeros(len(features), *both, length, dtype=torch.long)
         for row, mask in zip(padded, masks, strict=True):
             n = mask.shape[-1]
-            part = slice(length - n, length) if self.tokenizer.padding_side == "left" else slice(n)
-            row[..., part] = mask
+            tokens = slice(length - n, length) if self.tokenizer.padding_side == "left" else slice(n)
+            row[..., tokens] = mask
         return padded
 
     def _mask(self, feature: dict[str, Any]) -> Any:
@@ -83,7 +83,7 @@ def _pad_labels(features: list[dict[str, Any]], length: int | None) -> Tensor:
         rows = feature["labels"]
         if any(len(row) != 3 for row in rows):
             raise ValueError(
-                f"`labels` of feature {index} must be (type, first token, last token) triples, got {rows}."
+                f"`labels` of feature {index} must be (label id, start token, end token) triples, got {rows}."
             )
         if len(rows):
             labels[index, : len(rows)] = _integers(rows)

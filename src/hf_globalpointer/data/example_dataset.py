@@ -24,11 +24,11 @@ class ExampleDataset(Dataset[dict[str, Any]]):
 
     A model that has seen sentences only finds too few entities in longer texts, or a multitude. So for training,
     joined texts are added, of two examples up to a window's length. Their lengths are drawn once, evenly; their
-    examples anew in each epoch: neighbors in their document where ids tell it (they end in numbers that count up, and
+    examples anew in each epoch: neighbors in their document where ids show it (they end in numbers that count up, and
     are of more than one document), others at random where it ends. With `joined=1.0` an epoch has twice the tokens,
     and takes about twice as long.
 
-    A data set for the Trainer, a `DataLoader` or whatever takes a sequence. What loads from it must tell it the epoch:
+    A data set for the Trainer, a `DataLoader` or whatever takes a sequence. What loads from it must set the epoch:
     Accelerate does so with samplers that do not count epochs themselves, and [`EpochCallback`] with all.
 
     Args:
@@ -71,14 +71,14 @@ class ExampleDataset(Dataset[dict[str, Any]]):
         self._joined: list[dict[str, Any]] = []
         self._epoch: int | None = None
         if joined:
-            self._room = config.max_length - tokenizer.num_special_tokens_to_add()
+            self._content_length = config.max_length - tokenizer.num_special_tokens_to_add()
             texts = [example.text for example in self._examples]
             tokens = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
             self._lengths = [len(ids) for ids in tokens]
             # What fills half a window by itself is joined with nothing.
-            self._short = [index for index, length in enumerate(self._lengths) if length < self._room // 2]
+            self._short = [index for index, length in enumerate(self._lengths) if length < self._content_length // 2]
             followed = _followed([_place(example) for example in self._examples])
-            self._followed = {index for index in followed if self._lengths[index + 1] < self._room // 2}
+            self._followed = {index for index in followed if self._lengths[index + 1] < self._content_length // 2}
             self._targets = self._draw_targets(joined * sum(self._lengths[index] for index in self._short))
             self.set_epoch(0)
 
@@ -90,7 +90,7 @@ class ExampleDataset(Dataset[dict[str, Any]]):
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the joined texts of an epoch: the same for the same epoch."""
-        # The sampler's loader and the callback may both tell it.
+        # The sampler's loader and the callback may both set it.
         if epoch == self._epoch:
             return
         self._epoch = epoch
@@ -116,24 +116,24 @@ class ExampleDataset(Dataset[dict[str, Any]]):
         if len(self._short) < 2:
             return []
         generator = random.Random(self._seed)
-        least = min(self._room, 2 * sum(self._lengths[index] for index in self._short) // len(self._short))
+        least = min(self._content_length, 2 * sum(self._lengths[index] for index in self._short) // len(self._short))
         targets: list[int] = []
         total = 0
         while total < tokens:
-            targets.append(generator.randint(least, self._room))
+            targets.append(generator.randint(least, self._content_length))
             total += targets[-1]
         return targets
 
     def _join(self, target: int, generator: random.Random) -> Example:
         """Two examples at least, and as many more as are no longer than the target."""
         index = generator.choice(self._short)
-        parts, length = [index], self._lengths[index]
+        joined, length = [index], self._lengths[index]
         while True:
             index = index + 1 if index in self._followed else generator.choice(self._short)
             length += self._lengths[index]
-            if length > self._room or (length > target and len(parts) > 1):
-                return join_examples([self._examples[part] for part in parts])
-            parts.append(index)
+            if length > self._content_length or (length > target and len(joined) > 1):
+                return join_examples([self._examples[index] for index in joined])
+            joined.append(index)
 
 
 def join_examples(examples: Sequence[Example]) -> Example:

@@ -82,7 +82,7 @@ def find_span_rules(
     nested, crossing = sum(len(found.nested) for found in overlaps), sum(len(found.crossing) for found in overlaps)
     label2id = {entity.label: 0 for example in examples for entity in example.entities}
     features, report = encode_examples(examples, tokenizer, label2id, limit)
-    longest = max((last - first + 1 for x in features for _, first, last in x["labels"]), default=0)
+    longest = max((end - start + 1 for feature in features for _, start, end in feature["labels"]), default=0)
     lengths = sorted(len(feature["input_ids"]) for feature in features) or [0]
     max_span_length = max(_LEAST_SPAN, 2 * longest)
     return SpanRules(

@@ -9,7 +9,7 @@ from .examples import Example
 from .overlaps import find_overlaps
 
 
-# What is told of lengths: the smallest up to which this share of them lies.
+# Of lengths, the smallest up to which this share of them lies.
 QUANTILES = {"median": 0.5, "p95": 0.95, "longest": 1.0}
 
 

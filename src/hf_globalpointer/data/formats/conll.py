@@ -69,7 +69,7 @@ class _Column:
     counts_from: set[int] = field(default_factory=lambda: {0, 1})
 
     def add(self, values: Sequence[str]) -> None:
-        """See the values of a sentence."""
+        """Take in the values of a sentence."""
         tags = [_tag(value) for value in values]
         nothing = values.count(_NOTHING)
         self.num_nothing += nothing
@@ -108,7 +108,7 @@ def read_conll(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Exa
     are tags is a layer of entities, except the phrases (NP, VP, ...) of CoNLL-2003; or tags come first and tokens are
     the last column. A `_` in a layer is outside. Columns are separated by tabs, if the first line has one, or else by
     whitespace. A first pass over the file finds the columns and the tagging scheme of each. `-DOCSTART-` separates
-    sentences, as a blank line does; comments before a sentence, `#` and a space first, are skipped.
+    sentences, as a blank line does; comments before a sentence, which begin with `#` and a space, are skipped.
 
     Problems: tags against the scheme, which are read as `tagged_spans` says; a column that holds tags among other
     values, so that it is no layer.

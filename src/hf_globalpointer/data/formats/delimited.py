@@ -36,10 +36,10 @@ def _read(path: Path, labeled: bool, delimiter: str) -> Iterator[Example]:
             f"{path}: a table of texts has no entities; labeled data must be JSON Lines or another labeled format."
         )
     rows = _rows(path, delimiter)
-    first = next(rows, None)
-    if first is None:
+    header_row = next(rows, None)
+    if header_row is None:
         return
-    number, header = first
+    number, header = header_row
     if "text" not in header:
         raise DataError(
             f"{path}:{number}: no column is named text; the columns are {', '.join(header)}. Rename that of the texts."

@@ -15,7 +15,7 @@ _COMPRESSED = ".gz"
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix that tells the format, in lower case; of `texts.jsonl.gz` it is `.jsonl`."""
+    """The suffix that names the format, in lower case; of `texts.jsonl.gz` it is `.jsonl`."""
     suffix = path.suffix.lower()
     return path.with_suffix("").suffix.lower() if suffix == _COMPRESSED else suffix
 
@@ -35,7 +35,7 @@ def opened(path: Path) -> Iterator[BufferedReader | GzipFile]:
         with gzip.open(path) as compressed:
             yield compressed
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: not a whole gzip file ({error}); compress it again.") from error
+        raise DataError(f"{path}: not a complete gzip file ({error}); compress it again.") from error
 
 
 def count_lines(path: Path) -> int:

@@ -84,7 +84,7 @@ def read_examples(
         format (`str`, *optional*): `"jsonl"` (JSON Lines), `"conll"` (columns, one or more layers of tags), `"brat"`,
             `"cluener"`, `"cmeee"`, `"doccano"`, `"label-studio"`, `"ner-tags"` (`tokens` and `ner_tags`),
             `"prodigy"`, `"spert"` (also PFN), or, without entities, `"text"` (one text a line), `"csv"` and `"tsv"` (a
-            header with a column `text`); by default the suffix and the first records tell.
+            header with a column `text`); by default it is detected from the suffix and the first records.
         labeled (`bool`, *optional*, defaults to `True`): Whether every example must state its entities.
         report (`DataReport`, *optional*): Counts examples, entities and problems as they are read.
 

@@ -56,7 +56,7 @@ def parsed_records(path: Path, parse: Callable[[dict[str, Any], str], _T]) -> It
 
 
 def count_records(path: Path) -> int | None:
-    """The records of JSON Lines, by the lines that are not blank; of an array, whose lines tell nothing, none."""
+    """The number of lines of JSON Lines that are not blank; None for an array, which would have to be decoded."""
     with opened(path) as file:
         return None if _is_array(file) else sum(1 for line in file if not line.isspace())
 
@@ -117,12 +117,11 @@ def _malformed(place: str, reason: str, remedy: str = "the file must be one comp
 def _decoding(place: str, remedy: str) -> Iterator[None]:
     """Name the place of what cannot be decoded."""
     try:
-        with located(place):
-            yield
+        yield
     except json.JSONDecodeError as error:
         line = f"line {error.lineno} " if "\n" in error.doc else ""
         raise _malformed(place, f"{error.msg} at {line}column {error.colno}", remedy) from error
-    except DataError:
-        raise
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from error
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets thousands deep
         raise DataError(f"{place}: JSON that cannot be read ({error}); simplify the record.") from error

@@ -57,14 +57,14 @@ def parse_tags(texts: Iterable[str]) -> list[Tag]:
 
 @dataclass
 class SchemeEvidence:
-    """The tags of a file, seen one sentence after another, tell its scheme."""
+    """What the tags of a file, added sentence by sentence, say about its scheme."""
 
     _letters: set[str] = field(default_factory=set)
     _inside_begins: bool = False
     _begin_elsewhere: bool = False
 
     def add(self, tags: Iterable[Tag]) -> None:
-        """See the tags of a sentence."""
+        """Take in the tags of a sentence."""
         before = OUTSIDE
         for tag in tags:
             self._letters.add(tag.letter)
@@ -76,7 +76,7 @@ class SchemeEvidence:
 
     @property
     def scheme(self) -> Scheme:
-        """The scheme: IOB1 only if some entity begins with I- and no tag B- contradicts it."""
+        """The scheme: IOB1 only if an entity begins with I- and no tag B- contradicts it."""
         if self._letters & {"E", "S"}:
             return Scheme.BIOES
         return Scheme.IOB1 if self._inside_begins and not self._begin_elsewhere else Scheme.IOB2

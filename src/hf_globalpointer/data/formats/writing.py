@@ -26,10 +26,10 @@ WRITERS: dict[str, Callable[[Iterable[Example], Path, OnProblem], None]] = {
 
 
 def output_format(path: str | PathLike[str], format: str | None = None) -> str:
-    """The format to write a path in: the one that is named, or what the suffix tells; a folder is brat's.
+    """The format to write a path in: the one that is named, or that of the suffix; a folder is brat's.
 
     Raises:
-        DataError: If there is no such writer, or neither tells.
+        DataError: If there is no such writer, or none is named and the suffix is of none.
     """
     path = Path(path)
     format = format or FORMAT_OF_SUFFIX.get(path.suffix.lower()) or ("brat" if path.is_dir() else None)
@@ -50,8 +50,8 @@ def write_examples(
     Args:
         examples (`Iterable[Example]`): The examples; what their reading raises passes through.
         path (`str` or `PathLike`): The file, or for brat the folder, which must be new or empty.
-        format (`str`, *optional*): `"jsonl"` (JSON Lines), `"conll"` (IOB2 columns) or `"brat"`; by default the suffix
-            tells, and a folder is brat's.
+        format (`str`, *optional*): `"jsonl"` (JSON Lines), `"conll"` (IOB2 columns) or `"brat"`; by default that of
+            the suffix; a folder is brat's.
         report (`DataReport`, *optional*): Counts problems, which are errors without it.
 
     Raises:
