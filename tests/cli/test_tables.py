@@ -4,10 +4,12 @@ from rich.console import Console
 
 from hf_globalpointer import SpanMetrics
 from hf_globalpointer.cli.tables import metrics_table
+from hf_globalpointer.evaluation.metrics import SpanKey
 
 
 def test_scores_are_rows_under_their_names() -> None:
-    gold, predicted = {("a", "[/x]", 0, 1), ("b", "y", 0, 1)}, {("a", "[/x]", 0, 1), ("b", "y", 0, 2)}
+    gold = {SpanKey("a", "[/x]", 0, 1), SpanKey("b", "y", 0, 1)}
+    predicted = {SpanKey("a", "[/x]", 0, 1), SpanKey("b", "y", 0, 2)}
     console = Console(width=100, record=True, file=StringIO())
     console.print(metrics_table(SpanMetrics.from_spans(gold, predicted), "q[dev]"))
     lines = console.export_text().splitlines()

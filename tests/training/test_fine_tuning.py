@@ -102,7 +102,7 @@ def test_examples_are_those_of_the_files(toy_data: Path) -> None:
     ("scores", "told"),
     [([0.1, 0.5, 0.6], True), ([0.1, 0.6, 0.5], False), ([0.1, 0.6, 0.6001], False), ([0.6], False), ([], False)],
 )
-def test_only_what_still_rises_is_calledundertraining_hint(scores: list[float], told: bool) -> None:
+def test_only_what_still_rises_is_called_undertrained(scores: list[float], told: bool) -> None:
     history = [{"eval_f1": score, "epoch": index} for index, score in enumerate(scores)]
     assert (undertraining_hint([*history, {"loss": 0.1}], len(scores)) is not None) == told
     assert undertraining_hint(history, len(scores) + 1) is None  # stopped early
