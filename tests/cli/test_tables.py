@@ -2,16 +2,15 @@ from io import StringIO
 
 from rich.console import Console
 
-from hf_globalpointer import SpanMetrics
+from hf_globalpointer import Entity, SpanMetrics
 from hf_globalpointer.cli.tables import metrics_table
-from hf_globalpointer.evaluation.metrics import SpanKey
 
 
 def test_scores_are_rows_under_their_names() -> None:
-    gold = {SpanKey("a", "[/x]", 0, 1), SpanKey("b", "y", 0, 1)}
-    predicted = {SpanKey("a", "[/x]", 0, 1), SpanKey("b", "y", 0, 2)}
+    gold = [{Entity(0, 1, "[/x]")}, {Entity(0, 1, "y")}]
+    predicted = [{Entity(0, 1, "[/x]")}, {Entity(0, 2, "y")}]
     console = Console(width=100, record=True, file=StringIO())
-    console.print(metrics_table(SpanMetrics.from_spans(gold, predicted), "q[dev]"))
+    console.print(metrics_table(SpanMetrics.from_documents(gold, predicted), "q[dev]"))
     lines = console.export_text().splitlines()
     assert lines[0].strip() == "q[dev]"
     rows = [
