@@ -1,32 +1,16 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from conftest import Run
 from hf_globalpointer import read_examples
-from hf_globalpointer.cli import main
 
 
-Run = Callable[..., tuple[int, str, str]]
 COLUMNS = "Ada B-per\nLovelace I-per\nmet O\nBob B-per\n\n"
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process: exit code, standard output, standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as exit:
-            main([str(argument) for argument in arguments])
-        output = capfd.readouterr()
-        return int(exit.value.code or 0), output.out, output.err
-
-    return run
 
 
 @pytest.fixture

@@ -22,11 +22,13 @@ class ScoredDocument:
 
     @classmethod
     def from_pipeline(cls, example: Example, predictions: Sequence[Mapping[str, Any]]) -> "ScoredDocument":
-        """Take the predictions as the pipeline gives them."""
-        # Offsets may be NumPy's integers, which JSON does not take.
-        return cls(
-            example, {Entity(int(p["start"]), int(p["end"]), p["entity_group"]): p["score"] for p in predictions}
-        )
+        """Take the predictions as the pipeline gives them; one without a score, of another system, has 1."""
+        scores = {
+            # Offsets may be NumPy's integers, which JSON does not take.
+            Entity(int(p["start"]), int(p["end"]), p["entity_group"]): p.get("score", 1.0)
+            for p in predictions
+        }
+        return cls(example, scores)
 
     @cached_property
     def gold(self) -> frozenset[Entity]:
