@@ -1,4 +1,4 @@
-"""Output that has its own name only once it is whole."""
+"""Output that has its own name only once it is complete."""
 
 import errno
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def partial_path(path: Path) -> Path:
-    """The name that a file or folder has until it is whole."""
+    """The name that a file or folder has until it is complete."""
     target = path.resolve()
     return target.with_name(f"{target.name}.partial")
 

@@ -30,6 +30,7 @@ def test_help_and_argument_errors_load_no_library_of_numbers(arguments: list[str
     [
         ["predict", "--model", "x"],
         ["evaluate", "--model", "x", "--data", "/nowhere.jsonl"],
+        ["train", "--encoder", "x", "--train", "/nowhere.jsonl", "--dev", SAMPLE, "--output", "/nowhere/x"],
         ["tune-thresholds", "--help"],
         ["convert", "--help"],
         ["data", "check", SAMPLE],

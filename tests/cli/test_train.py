@@ -134,7 +134,7 @@ def test_an_interrupted_run_is_resumed(
         patch.setattr(Trainer, "_save_checkpoint", save_in_part)
         code, _, error = run(*words)
     assert code == 130
-    assert "interrupted; the same command with --resume goes on from the last whole epoch." in error
+    assert "interrupted; the same command with --resume goes on from the last complete epoch." in error
 
     left = sorted(output.rglob("*"))
     code, _, error = run(*words)

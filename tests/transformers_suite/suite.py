@@ -32,7 +32,9 @@ def fetch(cache: Path = CACHE) -> Path:
         archive = _download(Path(work) / "download")
         with tarfile.open(archive) as source:
             tests = [member for member in source if member.name.split("/")[1:2] == ["tests"]]
-            source.extractall(work, members=tests, filter="data")
+            # Filters came with Python 3.11.4.
+            options = {"filter": "data"} if sys.version_info >= (3, 11, 4) else {}
+            source.extractall(work, members=tests, **options)
         unpacked = Path(work) / archive.name.removesuffix(".tar.gz")
         if not (unpacked / "tests" / "test_modeling_common.py").is_file():
             raise RuntimeError(f"{archive.name} holds no tests/test_modeling_common.py: nothing to run on the models.")

@@ -1,4 +1,4 @@
-"""What the commands share: loading, running the pipeline with a progress bar, whole files."""
+"""What the commands share: loading, running the pipeline with a progress bar, atomic files."""
 
 import os
 from collections import deque
@@ -152,9 +152,9 @@ def check_options(pipe: "GlobalPointerNerPipeline", options: dict[str, Any]) -> 
 
 @contextmanager
 def atomic_file(path: Path, keep: int = 0) -> Iterator[TextIO]:
-    """Write a file under its name with `.partial` added, and give it its own name only once it is whole.
+    """Write a file under its name with `.partial` added, and give it its own name only once it is complete.
 
-    Each line is on its way to the disk before the next is written, so that a killed program leaves whole lines.
+    Each line is on its way to the disk before the next is written, so that a killed program leaves complete lines.
 
     Args:
         path (`Path`): The file.

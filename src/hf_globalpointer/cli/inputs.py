@@ -8,6 +8,8 @@ from typing import BinaryIO
 
 import typer
 
+from ..data import DataError
+
 
 _STANDARD_INPUT = (Path("-"), Path("/dev/stdin"))
 
@@ -16,8 +18,15 @@ def readable_file(context: typer.Context, path: Path | None) -> Path | None:
     """The path or, where it can be read only once, that of a copy which lasts as long as the command.
 
     Data are read several times: to find out their format and their tagging scheme, to count them, to resume.
+
+    Raises:
+        DataError: If there is no such file, which is said before a command imports what takes seconds.
     """
-    return None if path is None else _rereadable(context, path)
+    if path is None:
+        return None
+    if path not in _STANDARD_INPUT and not path.exists():
+        raise DataError(f"{path}: no such file; check the path.")
+    return _rereadable(context, path)
 
 
 def readable_files(context: typer.Context, paths: list[Path]) -> list[Path]:

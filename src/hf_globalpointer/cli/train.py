@@ -103,7 +103,7 @@ def train(
     from ..training.fine_tuning import CHECKPOINTS_NAME, fine_tune
     from .tables import metrics_table
 
-    go_on = "; the same command with --resume goes on from the last whole epoch"
+    go_on = "; the same command with --resume goes on from the last complete epoch"
     checkpoints = output / CHECKPOINTS_NAME
     with _log_shown(), interruptible(lambda: go_on if any(checkpoints.glob("checkpoint-*")) else ""):
         try:
