@@ -173,9 +173,11 @@ def test_bad_input_is_one_sentence_before_any_work(
     assert re.search(rf"^hf-globalpointer: .*{message}", err.splitlines()[-1]), err
 
 
-def test_a_plot_without_matplotlib_is_refused_first_of_all(tune: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plot_without_matplotlib_is_refused_first_of_all(
+    tune: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(COMMAND, "find_spec", lambda name: None)
-    code, _, err = tune("--model", "nowhere", "--data", "nowhere.jsonl", "--plot")
+    code, _, err = tune("--model", "nowhere", "--data", tmp_path, "--plot")
     assert (code, err) == (1, "hf-globalpointer: --plot needs matplotlib: pip install 'hf-globalpointer[plot]'\n")
 
 
