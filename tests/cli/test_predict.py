@@ -343,6 +343,19 @@ def test_an_input_with_fewer_texts_than_lines_is_refused(
     assert (tmp_path / "found.jsonl.partial").read_bytes().count(b"\n") == 6
 
 
+def test_other_texts_under_the_same_name_are_refused(command: list[str], data: Path, tmp_path: Path, run: Run) -> None:
+    words = interrupted_by_bad_line(command, data, 6, tmp_path / "found.jsonl")
+    partial = tmp_path / "found.jsonl.partial"
+    left = partial.read_bytes()
+    texts = tmp_path / data.name
+    lines = data.read_text(encoding="utf-8").splitlines(keepends=True)
+    texts.write_text("".join([*lines[:3], '{"text": "another"}\n', *lines[4:]]), encoding="utf-8")
+    code, _, err = run(*words, "--resume")
+    assert code == 1
+    assert f"{partial}:4 is not of text 4 of {texts}; resume with the texts that the run was begun with" in err
+    assert partial.read_bytes() == left
+
+
 @pytest.mark.parametrize("content", [None, b"", b"\xff"])
 def test_settings_that_cannot_be_read_are_one_sentence(
     content: bytes | None, command: list[str], whole: Path, tmp_path: Path, run: Run

@@ -105,7 +105,7 @@ def predict(
     summary = Summary([path for path in (output, html) if path])
     with interruptible(lambda: _RESUME_HINT if input and file and file.is_begun else ""):
         done = _resumed_lines(file, bool(input), resume) if file else 0
-        examples, left = _examples(input, done) if input else (map(Example, texts or []), len(texts or []))
+        examples, left = _examples(input, file, done) if input else (map(Example, texts or []), len(texts or []))
         pipe = load_pipeline(model)
         options["threshold"] = thresholds_of(pipe.model.config.label2id, thresholds)
         check_options(pipe, options)
@@ -150,21 +150,38 @@ def _resumed_lines(file: ResumableFile, has_input: bool, resume: bool) -> int:
     return done
 
 
-def _examples(input: Path, done: int) -> tuple[Iterator[Example], int | None]:
-    """The examples of a file after those that are done, and their number, if it is known.
+def _examples(input: Path, file: ResumableFile | None, done: int) -> tuple[Iterator[Example], int | None]:
+    """The examples of an input after those that have a line, and their number, if it is known.
 
-    The first is read here, as what is wrong with the file should be said before a model is loaded.
+    The first is read here, as what is wrong with the input should be said before a model is loaded.
 
     Raises:
-        InputError: If the file has fewer.
+        InputError: If the lines that are done are not of the first texts of the input.
     """
     format = input_format(input, labeled=False)
     total = count_examples(input, format)
     if total is not None and total < done:
         raise InputError(f"{input} has {total} texts, fewer than the {done} lines of an interrupted run; mend it.")
-    examples = islice(read_examples(input, format, labeled=False), done, None)
+    examples = read_examples(input, format, labeled=False)
+    if file:
+        _skip_done(examples, file.records(done), input, file.partial)
     first = list(islice(examples, 1))
     return chain(first, examples), None if total is None else total - done
+
+
+def _skip_done(examples: Iterator[Example], records: Iterable[Any], input: Path, partial: Path) -> None:
+    """Read past the examples that have a record.
+
+    Raises:
+        InputError: If a record is not of its example's text.
+    """
+    for number, record in enumerate(records, start=1):
+        example = next(examples, None)
+        if example is None or not isinstance(record, dict) or record.get("text") != example.text:
+            raise InputError(
+                f"{partial}:{number} is not of text {number} of {input}; resume with the texts that the run was begun "
+                "with, or remove the file to start anew."
+            )
 
 
 def _write(found: Iterable[tuple[Example, list["PredictedEntity"]]], file: TextIO) -> Iterator[dict[str, Any]]:
