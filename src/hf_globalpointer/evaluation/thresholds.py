@@ -120,7 +120,7 @@ def collect_candidates(
 
 
 def best_thresholds(candidates: Candidates, objective: Objective = "micro") -> dict[str, float]:
-    """The thresholds with the highest F1 on the candidates: no others of the labels with gold entities give a higher.
+    """The thresholds with the highest F1 on the candidates, of all cuts that rounding cannot blur.
 
     Every cut between two neighboring scores of a label that are 0.0002 logits apart or more is considered, down to the
     floor, and its present threshold. Of cuts that are equally good it is the present one that is taken, or else the
