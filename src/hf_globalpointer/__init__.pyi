@@ -21,7 +21,7 @@ from .evaluation.metrics import (
     SpanMetrics as SpanMetrics,
     score_predictions as score_predictions,
 )
-from .evaluation.thresholds import best_thresholds as best_thresholds
+from .evaluation.thresholds import best_thresholds as best_thresholds, collect_candidates as collect_candidates
 from .modeling.configuration_global_pointer import (
     BertEfficientGlobalPointerConfig as BertEfficientGlobalPointerConfig,
     BertGlobalPointerConfig as BertGlobalPointerConfig,

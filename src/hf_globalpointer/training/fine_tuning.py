@@ -104,6 +104,7 @@ def fine_tune(
     overlap: Overlap | None = None,
     max_length: int | None = None,
     word_aligned: bool = False,
+    config_overrides: Mapping[str, Any] | None = None,
     bf16: bool = False,
     seed: int = 42,
     report_to: str = "none",
@@ -132,6 +133,9 @@ def fine_tune(
         overlap (`str`, *optional*): `"all"`, `"nested"` or `"flat"`; by default as the training examples.
         max_length (`int`, *optional*): Tokens of a window; by default as [`find_span_rules`] says.
         word_aligned (`bool`): Whether to learn only entities that start and end where words do.
+        config_overrides (`Mapping[str, Any]`, *optional*):
+            Other fields of the model's configuration than their defaults and what was found in the data, such as
+            `{"head_size": 32, "max_span_length": None}`.
         bf16 (`bool`): Whether to compute the encoder in bfloat16.
         seed (`int`): Seed of initialization, order and dropout.
         report_to (`str`): Tracker of the training, as Transformers knows it, such as `"tensorboard"`.
@@ -165,10 +169,13 @@ def fine_tune(
     splits = _read_splits(train, dev, test)
 
     transformers.set_seed(seed)
-    network, tokenizer = _load_encoder(str(encoder), model, splits["train"], word_aligned)
+    overrides = {**(config_overrides or {}), "word_aligned": word_aligned}
+    network, tokenizer = _load_encoder(str(encoder), model, splits["train"], overrides)
     check_output_folder(output, checkpoint_bytes(network, _NUM_CHECKPOINTS), resume)
     config = network.config
-    _set_span_rules(network, tokenizer, splits["train"], overlap, max_length)
+    given = {"overlap": overlap, "max_length": max_length}
+    overrides |= {name: value for name, value in given.items() if value is not None}
+    _set_span_rules(network, tokenizer, splits["train"], overrides)
     data = _encode(splits, tokenizer, config, joined, seed)
     steps = math.ceil(len(data["train"]) / (batch_size * gradient_accumulation))
     settings: dict[str, Any] = {
@@ -186,6 +193,7 @@ def fine_tune(
         "max_span_length": config.max_span_length,
         "max_length": config.max_length,
         "word_aligned": word_aligned,
+        "config_overrides": dict(config_overrides or {}),
         "seed": seed,
         **{f"{name}_sha256": data_digest(examples) for name, examples in splits.items()},
     }
@@ -253,13 +261,13 @@ def _labels(examples: Sequence[Example]) -> list[str]:
 
 
 def _load_encoder(
-    encoder: str, model: Head, examples: Sequence[Example], word_aligned: bool
+    encoder: str, model: Head, examples: Sequence[Example], config_fields: Mapping[str, Any]
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A model with BERT's own class where the encoder is a BERT, and the class for any encoder otherwise."""
     register()
     bert = {"efficient": models.BertForEfficientGlobalPointer, "full": models.BertForGlobalPointer}
     other = {"efficient": models.EncoderForEfficientGlobalPointer, "full": models.EncoderForGlobalPointer}
-    options: dict[str, Any] = {"labels": _labels(examples), "word_aligned": word_aligned}
+    options: dict[str, Any] = {"labels": _labels(examples), **config_fields}
     with loading("encoder", encoder):
         tokenizer = AutoTokenizer.from_pretrained(encoder)
         if AutoConfig.from_pretrained(encoder).model_type == "bert":
@@ -271,15 +279,14 @@ def _set_span_rules(
     network: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     examples: Sequence[Example],
-    overlap: Overlap | None,
-    max_length: int | None,
+    overrides: Mapping[str, Any],
 ) -> None:
-    """Write the rules of the training data into the configuration, or those given in their place."""
+    """Write the rules of the training data into the configuration, and over them what is given."""
     rules = find_span_rules(examples, tokenizer, network.max_positions())
     logger.info(f"Rules of the data: {rules.summary()}")
     rules.apply(network.config)
-    network.config.overlap = overlap or rules.overlap
-    network.config.max_length = rules.max_length if max_length is None else max_length
+    network.config.update(dict(overrides))
+    network.config.validate()
     # Raises an error where windows of this length are impossible.
     window_size(tokenizer, network.max_positions(), network.config.max_length)
 
