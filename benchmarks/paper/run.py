@@ -1,15 +1,14 @@
 """Train and score every system of a configuration: a queue that goes on where it was interrupted.
 
-    python benchmarks/paper/run.py --config benchmarks/paper/configs/minilm.toml --encoder ENCODER --data DATA \
-        --work WORK --lanes 2
+    make -C benchmarks/paper results ENCODER=... DATA=... CONFIG=configs/minilm.toml WORK=work LANES=2
 
 Each run appends one line of JSON to results/DATA_SET.jsonl. Runs that have a line there are not made again; one that
 was interrupted goes on from its last epoch. Of the learning rates of the configuration, all are tried with the first
 seed, and those with the best dev F1 are taken for the others and for the ablations.
 
-SpanMarker and GLiNER need older versions of Transformers; give the Python of an environment of theirs, made with
-requirements/spanmarker.txt and requirements/gliner.txt: --python-spanmarker and --python-gliner. Without it their runs
-are left out, and it is said.
+SpanMarker and GLiNER need older versions of Transformers, so each has an environment of its own, which make makes with
+requirements/spanmarker.txt and requirements/gliner.txt: --python-spanmarker and --python-gliner name their Python.
+Without it their runs are left out, and it is said.
 """
 
 import argparse
@@ -29,9 +28,9 @@ from pathlib import Path
 from typing import Any
 
 from data_sets import DATA_SETS, prepare
+from robustness import joined
 
 from hf_globalpointer import Evaluation, Example, read_examples
-from hf_globalpointer.data.example_dataset import join_examples
 
 
 HERE = Path(__file__).parent
@@ -171,7 +170,7 @@ class Runner:
         files = prepare(run.data, self._data, folder / "data", run.first)
         splits = {part: list(read_examples(files[part])) for part in ("dev", "test")}
         for size in run.joined:
-            splits[f"joined {size or 'all'}"] = _joined(splits["test"], size or len(splits["test"]))
+            splits[f"joined {size or 'all'}"] = joined(splits["test"], size or len(splits["test"]))
         settings = {
             **{name: self._config[name] for name in ("epochs", "batch_size")},
             **dict(zip(("encoder_lr", "head_lr"), run.rates or (), strict=False)),
@@ -249,11 +248,6 @@ class Runner:
             | {"python": platform.python_version()},
             "machine": _machine(),
         }
-
-
-def _joined(examples: Sequence[Example], size: int) -> list[Example]:
-    """So many texts to one, in order."""
-    return [join_examples(examples[start : start + size]) for start in range(0, len(examples), size)]
 
 
 def _predictions(found: Sequence[Sequence[dict[str, Any]]]) -> list[list[dict[str, Any]]]:

@@ -2,7 +2,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from hf_globalpointer import BertEfficientGlobalPointerConfig, Entity, Example, find_span_rules
-from hf_globalpointer.data.overlaps import find_overlaps
+from hf_globalpointer.data.statistics import find_overlaps
 
 
 def example(text: str, *spans: tuple[int, int], label: str = "x") -> Example:

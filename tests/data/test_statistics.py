@@ -1,16 +1,14 @@
 from collections import Counter
+from importlib.resources import files
 
 from hypothesis import given, settings, strategies as st
 
-from hf_globalpointer.data import Entity, Example
+from hf_globalpointer.data import Entity, Example, read_examples
 from hf_globalpointer.data.statistics import SplitStatistics, quantile
 
 
 def statistics_of(*examples: Example) -> SplitStatistics:
-    statistics = SplitStatistics()
-    for example in examples:
-        statistics.add(example)
-    return statistics
+    return SplitStatistics.from_examples(examples)
 
 
 def test_counts_and_lengths() -> None:
@@ -54,3 +52,9 @@ def test_overlaps_are_those_of_all_pairs(spans: set[tuple[int, int, str]]) -> No
 def test_quantile_is_that_of_the_sorted_list(lengths: list[int], share: float) -> None:
     expected = min((n for n in lengths if sum(m <= n for m in lengths) >= share * len(lengths)), default=0)
     assert quantile(Counter(lengths), share) == expected
+
+
+def test_the_samples_are_nested_and_the_card_says_so() -> None:
+    examples = list(read_examples(str(files("hf_globalpointer.data") / "samples" / "dev.jsonl")))
+    statistics = SplitStatistics.from_examples(examples)
+    assert (statistics.texts, statistics.entities.total(), statistics.nested) == (60, 192, 108)

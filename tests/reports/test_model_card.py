@@ -32,7 +32,7 @@ from hf_globalpointer import (
 )
 from hf_globalpointer.cli import main
 from hf_globalpointer.data import AlignmentReport
-from hf_globalpointer.reports.split_statistics import SplitStatistics
+from hf_globalpointer.data.statistics import SplitStatistics
 
 
 SCORES = {"precision": 0.75, "recall": 0.5, "f1": 0.6, "macro_precision": 0.4, "macro_recall": 0.3, "macro_f1": 1 / 3}
@@ -180,7 +180,7 @@ def test_labels_are_shown_letter_by_letter() -> None:
     card = make_card(labels=labels)
     examples = [Example("x", (Entity(0, 1, label),)) for label in labels]
     report = AlignmentReport(len(labels))
-    card.statistics["train|*1*"] = SplitStatistics.from_examples(examples, report)
+    card.statistics["train|*1*"] = SplitStatistics.from_examples(examples, len(report.unaligned))
     card.config.thresholds = dict.fromkeys(labels, 0.25)
     card.scores = {"dev": SCORES | {f"f1_{label}": index / 100 for index, label in enumerate(labels)}}
     types, splits, results, settings = tables(card.to_card().text)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassClassValidationError
 from safetensors.torch import load_file
 from transformers import AutoModelForTokenClassification
 
@@ -66,6 +67,18 @@ def test_lists_paths_and_the_command_line_give_the_same_model(
         ({"joined": -1.0}, ValueError, "`joined` must be a finite number, 0 or more, got -1.0"),
         ({"model_id": "name"}, ValueError, "`model_id` must be a Hub id, such as org/name, got name"),
         ({"max_length": 41}, ValueError, "`max_length` must be at most 40"),
+        ({"max_length": 0}, ValueError, "`max_length` must be at least 1, got 0"),
+        ({"config_overrides": {"hed_size": 8}}, OSError, "unexpected keyword argument 'hed_size'"),
+        (
+            {"config_overrides": {"head_size": 7}},
+            StrictDataclassClassValidationError,
+            "`head_size` must be positive, and even",
+        ),
+        (
+            {"config_overrides": {"max_span_length": 0}},
+            StrictDataclassClassValidationError,
+            "`max_span_length` must be at least 1, got 0",
+        ),
         ({"overlap": "some"}, ValueError, "`overlap` must be one of all, nested, flat, got some"),
         ({"license": "no license"}, ValueError, "license"),
         ({"train": [Example("ab")]}, DataError, "train: no example holds an entity; there is nothing to learn"),
@@ -90,6 +103,19 @@ def test_what_cannot_be_used_is_said_before_training(
     with pytest.raises(error, match=message):
         fine_tune(**arguments)
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
+def test_fields_of_the_configuration_win_over_what_the_data_say(toy_encoder: Path, tmp_path: Path) -> None:
+    fields = {"head_size": 8, "use_rope": False, "max_span_length": None, "score_threshold": -1.0}
+    options: dict[str, Any] = {"epochs": 1, "joined": 0, "config_overrides": fields}
+    result = fine_tune(toy_encoder, examples(0, 8), examples(1, 8), tmp_path / "out", max_length=30, **options)
+    config = result.pipeline.model.config
+    assert {name: getattr(config, name) for name in fields} == fields
+    # What is not given is as the data say, or the other arguments.
+    assert (config.overlap, config.max_length) == ("nested", 30)
+    saved = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert {name: saved[name] for name in fields} == fields
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["settings"]["config_overrides"] == fields
 
 
 def test_examples_are_those_of_the_files(toy_data: Path) -> None:

@@ -24,6 +24,7 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 
 
+# Tokens of a window, or what the tokenizer takes at most, and those that windows share, or a quarter of a window.
 MAX_LENGTH, SHARED = 512, 128
 
 
@@ -100,7 +101,7 @@ def word_spans(encoding: Any) -> dict[int, tuple[int, int]]:
 
 def features(example: dict[str, Any], tokenizer: Any, tags: Sequence[str]) -> dict[str, Any]:
     """The tokens of an example, and the tags of those that begin words."""
-    encoded = tokenizer(example["text"], truncation=True, max_length=MAX_LENGTH)
+    encoded = tokenizer(example["text"], truncation=True, max_length=min(MAX_LENGTH, tokenizer.model_max_length))
     encoding = encoded.encodings[0]
     spans = list(word_spans(encoding).values())
     entities = []
@@ -148,8 +149,13 @@ def recognizer(tagger: Tagger, tokenizer: Any, tags: Sequence[str], batch_size: 
             yield from tagger.tag(is_word=is_word.to(device), **batch.to(device))
 
     def recognize(texts: Sequence[str]) -> list[Entities]:
+        length = min(MAX_LENGTH, tokenizer.model_max_length)
         encoded = tokenizer(
-            list(texts), truncation=True, max_length=MAX_LENGTH, stride=SHARED, return_overflowing_tokens=True
+            list(texts),
+            truncation=True,
+            max_length=length,
+            stride=min(SHARED, length // 4),
+            return_overflowing_tokens=True,
         )
         # Of each word of each text: how far it is from an end of the window, its tag, its start and its end.
         best: list[dict[int, tuple[int, int, tuple[int, int]]]] = [{} for _ in texts]

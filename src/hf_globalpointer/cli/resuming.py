@@ -1,4 +1,4 @@
-"""Long runs that write a line for each text: what is left when they are interrupted, and how they go on from there."""
+"""What `predict` and other long runs leave when they are interrupted; `predict.py` says how `--resume` goes on."""
 
 import json
 import signal

@@ -259,6 +259,7 @@ def _check_tokens(examples: list[Example], tokenizer: "PreTrainedTokenizerBase",
 
     features, report = encode_examples(examples, tokenizer, label2id, _NO_WINDOWS)
     check.add_tokens(features)
+    check.unaligned += len(report.unaligned)
     for item in report.unaligned:
         check.findings[Issue.UNALIGNED].append(str(item))
 

@@ -9,7 +9,7 @@ from ..modeling.span_decoding import Overlap
 from ..modeling.token_windows import max_tokens
 from .alignment import encode_examples
 from .examples import Example
-from .overlaps import find_overlaps
+from .statistics import find_overlaps
 
 
 # A rare word may have this many tokens, whatever entities the training data have.

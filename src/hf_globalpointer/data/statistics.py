@@ -3,10 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, Self
 
-from .examples import Example
-from .overlaps import find_overlaps
+from .examples import Entity, Example
 
 
 # Of lengths, the smallest up to which this share of them lies.
@@ -24,6 +23,7 @@ class SplitStatistics:
         nested (`int`): Entities inside or around another one, or with its span.
         crossing (`int`): Entities that overlap another one, neither within the other.
         doubly_labeled (`int`): Entities that share their span with one of another label.
+        unaligned (`int`): Entities that no sequence of complete tokens spells, where the alignment is known.
         text_characters (`Counter[int]`): How many texts have each length in characters.
         entity_characters (`Counter[int]`): How many entities do.
         text_tokens (`Counter[int]`): How many texts have each length in tokens, special ones included.
@@ -36,10 +36,19 @@ class SplitStatistics:
     nested: int = 0
     crossing: int = 0
     doubly_labeled: int = 0
+    unaligned: int = 0
     text_characters: Counter[int] = field(default_factory=Counter)
     entity_characters: Counter[int] = field(default_factory=Counter)
     text_tokens: Counter[int] = field(default_factory=Counter)
     entity_tokens: Counter[int] = field(default_factory=Counter)
+
+    @classmethod
+    def from_examples(cls, examples: Iterable[Example], unaligned: int = 0) -> Self:
+        """Count examples, of whose entities so many are not aligned."""
+        statistics = cls(unaligned=unaligned)
+        for example in examples:
+            statistics.add(example)
+        return statistics
 
     def add(self, example: Example) -> None:
         """Count an example."""
@@ -94,3 +103,32 @@ def quantile(counts: Mapping[int, int], share: float) -> int:
         if below >= wanted:
             return length
     return 0
+
+
+class Overlaps(NamedTuple):
+    """The entities of a text that overlap others; one may be in several of these sets.
+
+    Args:
+        nested (`set[Entity]`): Those that lie inside another one or around one; also those with the span of another.
+        crossing (`set[Entity]`): Those that overlap one though neither lies inside the other.
+        same_span (`set[Entity]`): Those with the span of another.
+    """
+
+    nested: set[Entity]
+    crossing: set[Entity]
+    same_span: set[Entity]
+
+
+def find_overlaps(entities: Iterable[Entity]) -> Overlaps:
+    """Look through the distinct entities of a text."""
+    found = Overlaps(set(), set(), set())
+    reaching: list[Entity] = []
+    for entity in sorted(set(entities)):
+        reaching = [other for other in reaching if other.end > entity.start]
+        for other in reaching:
+            if (other.start, other.end) == (entity.start, entity.end):
+                found.same_span.update((other, entity))
+            is_nested = other.end >= entity.end or other.start == entity.start
+            (found.nested if is_nested else found.crossing).update((other, entity))
+        reaching.append(entity)
+    return found

@@ -15,10 +15,10 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from ..data import AlignmentReport, Example
+from ..data.statistics import SplitStatistics
 from ..modeling.remote_code import TASK
 from ..modeling.span_heads import EfficientGlobalPointerHead
 from .model_card_tables import METRICS, labels_table, results_table, settings_table, splits_table
-from .split_statistics import SplitStatistics
 from .templating import TEMPLATES
 
 
@@ -120,7 +120,10 @@ class GlobalPointerModelCard:
             base_model=start if _is_hub_id(start) and not Path(start).exists() else None,
             language=language,
             license=license,
-            statistics={split: SplitStatistics.from_examples(*pair) for split, pair in (data or {}).items()},
+            statistics={
+                split: SplitStatistics.from_examples(examples, len(report.unaligned))
+                for split, (examples, report) in (data or {}).items()
+            },
         )
 
     def save(self, folder: str | PathLike[str]) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
+from ..data.statistics import SplitStatistics
 from .markdown import literal, table
-from .split_statistics import SplitStatistics
 
 
 METRICS = {"precision": "precision", "recall": "recall", "f1": "F1"}
@@ -37,7 +37,7 @@ def splits_table(statistics: Mapping[str, SplitStatistics]) -> str:
     for name, split in statistics.items():
         total = split.entities.total()
         share = f" ({split.nested / total:.1%})" if total else ""
-        numbers = f"{split.examples:,}", f"{total:,}", f"{split.nested:,}{share}", f"{split.unaligned:,}"
+        numbers = f"{split.texts:,}", f"{total:,}", f"{split.nested:,}{share}", f"{split.unaligned:,}"
         rows.append([literal(name), *numbers])
     return table(["split", "examples", "entities", "nested", "not aligned"], rows) if rows else ""
 

@@ -147,6 +147,7 @@ def fine_tune(
 
     Raises:
         ValueError: If an option cannot be used, or is not that of the run to resume.
+        StrictDataclassClassValidationError: If `config_overrides` has a value that its field cannot have.
         DataError: If the examples cannot be used.
         OSError: If the encoder cannot be loaded or the output not be written.
         FloatingPointError: If the training diverges.
@@ -160,7 +161,7 @@ def fine_tune(
     """
     output = Path(output)
     counts = {"epochs": epochs, "batch_size": batch_size, "gradient_accumulation": gradient_accumulation}
-    _check_counts(counts | {"patience": patience})
+    _check_counts(counts | {"patience": patience, "max_length": max_length})
     _check_choices(model, overlap)
     _check_options({"encoder_lr": encoder_lr, "head_lr": head_lr}, joined, model_id)
     # Of a run that has ended, checkpoints may be left if it was killed while it removed them.
