@@ -101,7 +101,7 @@ def test_words_entities_and_f1_of_systems_without_this_package(paper: Any, toy_d
     assert job.flat([(0, 1, "a"), (0, 4, "b"), (5, 5, "c")]) == [(0, 4, "b"), (5, 5, "c")]
     gold, found = job.read_lines(str(toy_data / "dev.jsonl")), job.read_lines(str(toy_data / "dev.jsonl"))
     for example in found[::3]:
-        example["entities"] = example["entities"][1:] + [{"start": 0, "end": 2, "label": "other"}]
+        example["entities"] = [*example["entities"][1:], {"start": 0, "end": 2, "label": "other"}]
     predictions = [example["entities"] for example in found]
     as_pipeline = [[{**e, "entity_group": e["label"], "score": 1.0} for e in each] for each in predictions]
     expected = score_predictions(list(read_examples(toy_data / "dev.jsonl")), as_pipeline).micro.f1
