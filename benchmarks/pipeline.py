@@ -26,7 +26,7 @@ from harness import extra_peak_memory, level_for, medians, report, synchronize
 from transformers import AutoTokenizer, BertForTokenClassification, pipeline
 
 from hf_globalpointer import BertForEfficientGlobalPointer, Example, GlobalPointerNerPipeline, read_examples
-from hf_globalpointer.modeling.pipeline_global_pointer_ner import Document
+from hf_globalpointer.modeling.text_recognizer import Document
 
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -169,12 +169,11 @@ def shares(recognize: GlobalPointerNerPipeline, texts: Sequence[str], passes: in
     """A row for each part of the pipeline's time, and one for all that comes after the scores."""
     model = recognize.model
     parts = {
-        "tokenization": (recognize, "preprocess"),
-        "collating": (recognize, "_collate"),
+        "tokenization": (recognize, "windows"),
         "encoder": (model.base_model, "forward"),
         "head": (model.classifier, "forward"),
         "decoding": (model, "decode"),
-        "merging and choosing": (recognize, "postprocess"),
+        "merging and choosing": (recognize, "choose"),
     }
     with watched(parts) as seconds:
         begin = time.perf_counter()
@@ -264,7 +263,7 @@ def main() -> None:
             rival.close()
 
     lengths = {"ours": document, "other": document[:DOCUMENT]}
-    windows = [len(recognize.preprocess([Document(text, None)])) for text in lengths.values()]
+    windows = [len(recognize.windows([Document(text, None)])) for text in lengths.values()]
     given = {"input": f"{windows[0]} windows against {windows[1]}, batches of {DOCUMENT_BATCH}"}
     times = medians(
         {name: partial(count, recognize, [text], DOCUMENT_BATCH) for name, text in lengths.items()}, repeats

@@ -22,6 +22,8 @@ from .evaluation.metrics import (
     score_predictions as score_predictions,
 )
 from .evaluation.thresholds import best_thresholds as best_thresholds, collect_candidates as collect_candidates
+from .export.comparison import Comparison as Comparison
+from .export.exporting import export_model as export_model
 from .modeling.configuration_global_pointer import (
     BertEfficientGlobalPointerConfig as BertEfficientGlobalPointerConfig,
     BertGlobalPointerConfig as BertGlobalPointerConfig,
@@ -46,6 +48,8 @@ from .registration import register as register
 from .reports.evaluation_report import EvaluationReport as EvaluationReport
 from .reports.model_card import GlobalPointerModelCard as GlobalPointerModelCard
 from .reports.visualization import render as render
+from .runtime.engines import ExportError as ExportError
+from .runtime.recognizer import Recognizer as Recognizer
 from .training.adversarial import fgm_perturbation as fgm_perturbation
 from .training.callbacks import (
     EpochCallback as EpochCallback,

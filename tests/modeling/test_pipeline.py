@@ -14,8 +14,8 @@ from transformers.pipelines.pt_utils import KeyDataset
 
 from conftest import bounds_of, make_model, owner_of
 from hf_globalpointer import GlobalPointerNerPipeline
-from hf_globalpointer.modeling.pipeline_global_pointer_ner import Document
 from hf_globalpointer.modeling.span_scores import ScoredSpans
+from hf_globalpointer.modeling.text_recognizer import Document
 
 
 TEXTS = ["ada met bob.", "", "x", "lou went to ely, then to rye", "  \t ", "é ada ü"]
@@ -161,9 +161,9 @@ def test_batches_reach_the_encoder_whole(pipe: GlobalPointerNerPipeline, monkeyp
 def test_batches_end_where_padding_would_cost_more_than_another(
     device: str, lengths: list[int], expected: list[list[int]], pipe: GlobalPointerNerPipeline
 ) -> None:
-    windows = pipe.preprocess([Document("a" * length, None) for length in lengths])
+    windows = pipe.windows([Document("a" * length, None) for length in lengths])
     pipe.device = torch.device(device)
-    batches = list(pipe._batches(windows, 8))
+    batches = list(pipe.batches(windows, 8))
     assert [[len(window.offsets) - 2 for window in batch] for batch in batches] == expected
 
 

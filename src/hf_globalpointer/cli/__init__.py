@@ -11,6 +11,7 @@ from .common import InputError
 from .convert import convert
 from .data import data
 from .evaluate import evaluate
+from .export import export
 from .predict import predict
 from .train import train
 from .tune_thresholds import tune_thresholds
@@ -40,7 +41,7 @@ def options(
     """Train, evaluate and use GlobalPointer named-entity recognition."""
 
 
-for command in (train, tune_thresholds, evaluate, predict, convert):
+for command in (train, tune_thresholds, evaluate, predict, convert, export):
     app.command()(command)
 app.add_typer(data)
 

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from numbers import Real
 from typing import Any, ClassVar, Unpack
 
 import torch
@@ -30,6 +29,7 @@ from .configuration_global_pointer import (
 )
 from .loss_global_pointer import LOSSES
 from .remote_code import code_fields
+from .span_decoding import label_thresholds
 from .span_heads import EfficientGlobalPointerHead, GlobalPointerHead, SpanHead
 from .span_labels import spans_from_labels
 from .span_scores import ScoredSpans, SpanScores
@@ -88,7 +88,7 @@ class GenericForGlobalPointer(PreTrainedModel):
         super().__init__(config)
         setattr(self, self.base_model_prefix, self._make_encoder(config) if encoder is None else encoder)
         self.classifier = self.head_class(config)
-        self._takes_token_types = "token_type_ids" in inspect.signature(self.base_model.forward).parameters
+        self.takes_token_types = "token_type_ids" in inspect.signature(self.base_model.forward).parameters
         self.post_init()
 
     def _make_encoder(self, config: PreTrainedConfig) -> PreTrainedModel:
@@ -291,23 +291,13 @@ class GenericForGlobalPointer(PreTrainedModel):
         Raises:
             ValueError: If a threshold is not in (0, 1) or its label is unknown.
         """
-        if thresholds is None:
-            thresholds = {}
-        elif not isinstance(thresholds, Mapping):
-            thresholds = dict.fromkeys(self.config.label2id, thresholds)
-        given = {**(self.config.thresholds or {}), **thresholds}
-        for label, threshold in given.items():
-            if label not in self.config.label2id:
-                raise ValueError(f"Threshold for {label!r}, which is none of {list(self.config.label2id)}.")
-            if not isinstance(threshold, Real) or not 0 < float(threshold) < 1:
-                raise ValueError(f"A threshold is a probability in (0, 1), got {threshold!r} for {label!r}.")
-        return [given.get(self.config.id2label[index], 0.5) for index in range(self.config.num_labels)]
+        return label_thresholds(self.config, thresholds)
 
     def _encode(
         self, attention_mask: Tensor | None = None, span_token_mask: Tensor | None = None, **kwargs: Any
     ) -> tuple[SpanScores, ModelOutput]:
         encoder_inputs = {name: value for name, value in kwargs.items() if value is not None}
-        if not self._takes_token_types:
+        if not self.takes_token_types:
             encoder_inputs.pop("token_type_ids", None)
         outputs = self.base_model(**{**encoder_inputs, "attention_mask": attention_mask, "return_dict": True})
         hidden_states, longest = outputs.last_hidden_state, self.config.max_span_length

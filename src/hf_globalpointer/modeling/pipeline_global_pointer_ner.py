@@ -1,81 +1,19 @@
 """The pipeline task `global-pointer-ner`."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain, pairwise
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from transformers import Pipeline
 
-from .span_decoding import (
-    CharSpan,
-    Overlap,
-    PredictedEntity,
-    check_selection,
-    entities_of,
-    is_count,
-    merge_spans,
-    select_spans,
-)
-from .token_windows import TokenWindow, batches_by_characters, token_windows, window_size
+from .text_recognizer import Options, TextRecognizer
 
 
-# How many batches are tokenized and sorted by length together, of texts that have this many characters on average;
-# of longer ones, fewer are.
-_BATCHES_OF_A_STREAM, _BATCHES_OF_A_LIST = 64, 256
-_CHARACTERS = 256
-# On a CPU, an encoder takes about as long for these tokens as for a batch, however small, of its own; a GPU takes most
-# batches in the same time.
-_TOKENS_FOR_A_BATCH = 64
-
-
-class Document(NamedTuple):
-    """One input: a text, and start and end of its words, if they were given."""
-
-    text: str
-    words: list[tuple[int, int]] | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """The options of a call, as documented at [`GlobalPointerNerPipeline`]; None for what the model says.
-
-    Raises:
-        ValueError: If one has a value that it cannot have, whatever the model.
-    """
-
-    threshold: float | dict[str, float] | None = None
-    overlap: Overlap | None = None
-    top_k: int | None = None
-    max_spans: int | None = None
-    max_length: int | None = None
-    stride: int | None = None
-    on_long: str = "window"
-    word_aligned: bool | None = None
-    is_split_into_words: bool = False
-    delimiter: str = " "
-
-    def __post_init__(self) -> None:
-        check_selection("all" if self.overlap is None else self.overlap, self.top_k)
-        if self.on_long not in ("window", "error"):
-            raise ValueError(f'`on_long` must be "window" or "error", got {self.on_long!r}.')
-        for name, least in (("max_spans", 1), ("max_length", 1), ("stride", 0)):
-            value = getattr(self, name)
-            if value is not None and not is_count(value, least):
-                raise ValueError(f"`{name}` must be a whole number of at least {least}, got {value!r}.")
-        for name in ("word_aligned", "is_split_into_words"):
-            if not isinstance(getattr(self, name), bool | None):
-                raise ValueError(f"`{name}` must be True or False, got {getattr(self, name)!r}.")
-        if not isinstance(self.delimiter, str):
-            raise ValueError(f"`delimiter` must be a string, got {self.delimiter!r}.")
-
-
-class GlobalPointerNerPipeline(Pipeline):
+class GlobalPointerNerPipeline(TextRecognizer, Pipeline):
     """Named-entity recognition with a GlobalPointer model, nested entities included.
 
     Takes a text, a list of texts, or any iterable of texts (a generator, a data set with a column `text`), and texts
@@ -145,7 +83,24 @@ class GlobalPointerNerPipeline(Pipeline):
             )
         super().__init__(model, *args, **kwargs)
         # Here, as what is wrong with the tokenizer must come out before the first text.
-        self._window_size(Options())
+        self.window_size()
+
+    @property
+    def settings(self) -> Any:
+        """The model's configuration."""
+        return self.model.config
+
+    @property
+    def max_positions(self) -> int | None:
+        """The most tokens that the encoder has positions for, or `None` if nothing limits them."""
+        limit: int | None = self.model.max_positions()
+        return limit
+
+    @property
+    def pads_cheaply(self) -> bool:
+        """Whether padding costs little, as on an accelerator."""
+        device: torch.device = self.device
+        return device.type != "cpu"
 
     def __call__(
         self, inputs: Any, batch_size: int | None = None, num_workers: int | None = None, **options: Any
@@ -157,21 +112,8 @@ class GlobalPointerNerPipeline(Pipeline):
         # Of a model that is being trained, too.
         self.model.eval()
         given, _, _ = self._sanitize_parameters(**options)
-        settings = Options(**{**self._preprocess_params, **given})
         size = next(given for given in (batch_size, self._batch_size, 1) if given is not None)
-        if not is_count(size, at_least=1):
-            raise ValueError(f"`batch_size` must be a whole number of at least 1, got {size!r}.")
-        if _is_single(inputs, settings.is_split_into_words):
-            return next(self._recognize([inputs], 1, 1, settings))
-        try:
-            items = iter(inputs)
-        except TypeError:
-            message = f"global-pointer-ner takes text (`str`) or many of them, got {type(inputs).__name__}."
-            raise TypeError(message) from None
-        is_list = isinstance(inputs, (list, tuple))
-        batches = _BATCHES_OF_A_LIST if is_list else _BATCHES_OF_A_STREAM
-        results = self._recognize(items, size, size * batches if size > 1 else 1, settings)
-        return list(results) if is_list else results
+        return self.recognize(inputs, size, Options(**{**self._preprocess_params, **given}))
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], with_code: bool = False, **kwargs: Any) -> None:
         """Save model and tokenizer.
@@ -190,91 +132,24 @@ class GlobalPointerNerPipeline(Pipeline):
         given = {name: value for name, value in options.items() if value is not None}
         checked = Options(**given)
         self.model.label_thresholds(checked.threshold)
-        self._window_size(checked)
+        self.window_size(checked)
         return given, {}, {}
 
-    def _window_size(self, options: Options) -> tuple[int, int]:
-        """The most tokens of a window, and the fewest that neighboring ones share."""
-        config = self.model.config
-        max_length = config.max_length if options.max_length is None else options.max_length
-        limit = self.model.max_positions()
-        return window_size(self.tokenizer, limit, max_length, options.stride, config.max_span_length)
+    def predict_spans(
+        self, inputs: Mapping[str, NDArray[np.int64]], options: Options
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """As in [`TextRecognizer`], on the model's device."""
+        tensors = {name: torch.from_numpy(values) for name, values in inputs.items()}
+        found = self.forward(tensors, threshold=options.threshold, max_spans=options.max_spans)
+        return found["spans"].numpy(), found["scores"].double().numpy()
 
-    def _recognize(
-        self, inputs: Iterable[Any], batch_size: int, num_sorted: int, options: Options
-    ) -> Iterator[list[PredictedEntity]]:
-        """Yield the entities of each input, in order; `num_sorted` of them are sorted by length into batches."""
-        documents = (_document(item, options) for item in inputs)
-        num_done = 0
-        for group in batches_by_characters(
-            documents, num_sorted, num_sorted * _CHARACTERS, lambda document: len(document.text)
-        ):
-            windows = self.preprocess(group, options)
-            long = _first_long(windows) if options.on_long == "error" else None
-            # What comes before a text that is refused comes out first.
-            accepted = group[:long]
-            spans = self._find_spans(windows, len(accepted), batch_size, options)
-            for document, found in zip(accepted, spans, strict=True):
-                yield self.postprocess(document, found, options)
-            num_done += len(accepted)
-            if long is not None:
-                text = group[long].text
-                raise ValueError(
-                    f"Text {num_done} (the first is 0), of {len(text)} characters, has more tokens than one window "
-                    f'takes, and `on_long` is "error": {text[:80]!r}...'
-                )
+    def preprocess(self, inputs: Any, **options: Any) -> Any:
+        """Not called: windows of many texts are made and sorted together."""
+        raise NotImplementedError
 
-    def preprocess(self, documents: Sequence[Document], options: Options = Options()) -> list[TokenWindow]:
-        """Tokenize documents into windows."""
-        aligned = self.model.config.word_aligned if options.word_aligned is None else options.word_aligned
-        texts, words = zip(*documents, strict=True)
-        size = self._window_size(options)
-        return list(chain.from_iterable(token_windows(self.tokenizer, texts, *size, aligned, words)))
-
-    def _find_spans(
-        self, windows: Iterable[TokenWindow], num_documents: int, batch_size: int, options: Options
-    ) -> list[list[CharSpan]]:
-        """The spans that are found in each of the first documents, in all its windows."""
-        labels = self.model.config.id2label
-        spans: list[list[CharSpan]] = [[] for _ in range(num_documents)]
-        windows = [window for window in windows if window.sample < num_documents and window.span_token_mask.any()]
-        for batch in self._batches(windows, batch_size):
-            columns = self.forward(self._collate(batch), threshold=options.threshold, max_spans=options.max_spans)
-            rows = zip(*(columns[name].tolist() for name in ("row", "start", "end", "label", "score")), strict=True)
-            for row, start, end, label, score in rows:
-                spans[batch[row].sample].append(CharSpan(start, end, labels[label], score))
-        return spans
-
-    def _batches(self, windows: list[TokenWindow], batch_size: int) -> Iterator[list[TokenWindow]]:
-        """Windows of about the same length, the longest first."""
-        windows = sorted(windows, key=lambda window: len(window.offsets), reverse=True)
-        lengths = np.array([len(window.offsets) for window in windows])
-        start = 0
-        while start < len(windows):
-            batch = lengths[start : start + batch_size]
-            # The padding that is saved if the batch ends before each window.
-            saved = (batch[0] - batch) * np.arange(len(batch), 0, -1)
-            cut = int(saved.argmax())
-            end = start + (cut if self.device.type == "cpu" and saved[cut] > _TOKENS_FOR_A_BATCH else len(batch))
-            yield windows[start:end]
-            start = end
-
-    def _collate(self, windows: Sequence[TokenWindow]) -> dict[str, Tensor]:
-        """Pad windows on the right, which leaves the positions of all tokens as they are for a text alone."""
-
-        def padded(rows: Iterable[np.ndarray], fill: int = 0) -> Tensor:
-            return pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True, padding_value=fill).long()
-
-        # Without a token for padding, any will do: what is masked has no effect.
-        fills = {"input_ids": self.tokenizer.pad_token_id or 0, "token_type_ids": self.tokenizer.pad_token_type_id}
-        inputs = {
-            name: padded((window.inputs[name] for window in windows), fills.get(name, 0)) for name in windows[0].inputs
-        }
-        # Tokens come last in a mask that has two rows.
-        mask = padded(window.span_token_mask.T for window in windows).movedim(1, -1)
-        offsets = padded(window.offsets for window in windows)
-        sums = torch.tensor([window.sums for window in windows])
-        return {**inputs, "span_token_mask": mask, "offsets": offsets, "sums": sums}
+    def postprocess(self, model_outputs: Any, **options: Any) -> Any:
+        """Not called: windows of many texts are merged together."""
+        raise NotImplementedError
 
     def _forward(
         self,
@@ -282,64 +157,6 @@ class GlobalPointerNerPipeline(Pipeline):
         threshold: float | dict[str, float] | None = None,
         max_spans: int | None = None,
     ) -> dict[str, Tensor]:
-        """Score, decode and turn tokens into characters on the model's device; only the entities leave it."""
-        offsets, sums = model_inputs.pop("offsets"), model_inputs.pop("sums")
+        """Score and decode on the model's device; only the spans leave it."""
         found = self.model.decode(self.model.span_scores(**model_inputs), threshold, max_spans)
-        # Of what several windows hold, each gives its own.
-        sum = found.spans[..., 1] + found.spans[..., 2]
-        is_own = (found.spans[..., 0] >= 0) & (sum >= sums[:, :1]) & (sum < sums[:, 1:])
-        row, place = is_own.nonzero().unbind(-1)
-        label, start_token, end_token = found.spans[row, place].unbind(-1)
-        # Not all devices have double precision.
-        score = (found.scores[row, place].cpu().double() - self.model.config.score_threshold).sigmoid()
-        start, end = offsets[row, start_token, 0], offsets[row, end_token, 1]
-        return {"row": row, "start": start, "end": end, "label": label, "score": score}
-
-    def postprocess(self, document: Document, spans: Iterable[CharSpan], options: Options) -> list[PredictedEntity]:
-        """Merge the windows of one document and choose among its spans."""
-        overlap = self.model.config.overlap if options.overlap is None else options.overlap
-        return entities_of(document.text, select_spans(merge_spans(spans), overlap, options.top_k))
-
-
-def _is_single(inputs: Any, is_split_into_words: bool) -> bool:
-    """Whether inputs are one text, row or list of words, or what is to be refused as such."""
-    if isinstance(inputs, (str, bytes, Mapping)):
-        return True
-    is_list = is_split_into_words and isinstance(inputs, (list, tuple)) and len(inputs) > 0
-    return is_list and all(isinstance(word, str) for word in inputs)
-
-
-def _document(item: Any, options: Options) -> Document:
-    """What one input holds.
-
-    Raises:
-        TypeError: If it is no text, or no list of words.
-    """
-    if isinstance(item, Mapping) and "text" in item:
-        item = item["text"]
-    if options.is_split_into_words:
-        return _joined_words(item, options.delimiter)
-    if not isinstance(item, str):
-        raise TypeError(
-            f"global-pointer-ner takes text (`str`), or rows with a `text`, got {type(item).__name__}; for lists "
-            "of words, give `is_split_into_words=True`."
-        )
-    return Document(item, None)
-
-
-def _joined_words(words: Any, delimiter: str) -> Document:
-    if isinstance(words, str) or not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
-        raise TypeError(f"With `is_split_into_words`, each input must be a list of words (`str`), got {words!r:.80}.")
-    bounds, offset = [], 0
-    for word in words:
-        # As tokens have none, a word has no whitespace at its ends.
-        if stripped := word.strip():
-            start = offset + word.index(stripped)
-            bounds.append((start, start + len(stripped)))
-        offset += len(word) + len(delimiter)
-    return Document(delimiter.join(words), bounds)
-
-
-def _first_long(windows: Sequence[TokenWindow]) -> int | None:
-    """The first document that has more than one window."""
-    return next((a.sample for a, b in pairwise(windows) if a.sample == b.sample), None)
+        return {"spans": found.spans, "scores": found.scores}

@@ -1,7 +1,7 @@
 """From scored spans to the entities that are reported, without a model."""
 
-from collections.abc import Callable, Iterable
-from numbers import Integral
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
@@ -78,6 +78,30 @@ def check_selection(overlap: Any, top_k: Any) -> None:
 def is_count(value: Any, at_least: int) -> bool:
     """Whether a value is a whole number of at least so much."""
     return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= at_least
+
+
+def label_thresholds(settings: Any, thresholds: Mapping[str, float] | float | None) -> list[float]:
+    """The probability above which a span is predicted, for each label in the order of their ids.
+
+    Args:
+        settings (`PreTrainedConfig`): A configuration, or what has the same fields.
+        thresholds (`dict[str, float]` or `float`, *optional*): For labels not given, those of the configuration.
+
+    Raises:
+        ValueError: If a threshold is not in (0, 1) or its label is unknown.
+    """
+    labels = list(settings.id2label.values())
+    if thresholds is None:
+        thresholds = {}
+    elif not isinstance(thresholds, Mapping):
+        thresholds = dict.fromkeys(labels, thresholds)
+    given = {**(settings.thresholds or {}), **thresholds}
+    for label, threshold in given.items():
+        if label not in labels:
+            raise ValueError(f"Threshold for {label!r}, which is none of {labels}.")
+        if not isinstance(threshold, Real) or not 0 < float(threshold) < 1:
+            raise ValueError(f"A threshold is a probability in (0, 1), got {threshold!r} for {label!r}.")
+    return [given.get(settings.id2label[index], 0.5) for index in range(len(labels))]
 
 
 def entities_of(text: str, spans: Iterable[CharSpan]) -> list[PredictedEntity]:

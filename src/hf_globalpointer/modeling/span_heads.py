@@ -175,5 +175,5 @@ class EfficientGlobalPointerHead(SpanHead):
                 for part in (self.dense_2.weight, self.dense_2.bias)
             )
             states = states.to(dtype).transpose(1, 2)
-            start, end = torch.baddbmm(bias[:, None], weight.expand(len(states), -1, -1), states).chunk(2, dim=1)
+            start, end = torch.baddbmm(bias[:, None], weight.expand(states.shape[0], -1, -1), states).chunk(2, dim=1)
         return start, end

@@ -4,11 +4,10 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, chain, pairwise
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
 
 from .words import MARK, WHITESPACE, boundaries_of_kinds, character_kinds, sentence_ends, word_boundaries
 
@@ -23,6 +22,21 @@ _NO_LIMIT = 1_000_000
 # Texts are tokenized in batches of this many characters, as tokenizers take about a kilobyte a token.
 _BATCH_CHARACTERS = 131_072
 _ALL_SPANS = (-1, np.iinfo(np.int32).max)
+
+
+class Tokenizer(Protocol):
+    """What is needed of a tokenizer: fast ones of Transformers have it, and so has the one of [`Recognizer`]."""
+
+    is_fast: bool
+    model_max_length: int
+    pad_token_id: int | None
+    pad_token_type_id: int
+
+    def num_special_tokens_to_add(self) -> int:
+        """How many special tokens a text gets."""
+
+    def __call__(self, text: list[str], **options: Any) -> Any:
+        """Tokenize texts."""
 
 
 class TokenWindow(NamedTuple):
@@ -46,7 +60,7 @@ class TokenWindow(NamedTuple):
     sums: tuple[int, int]
 
 
-def max_tokens(tokenizer: PreTrainedTokenizerBase, max_positions: int | None = None) -> int:
+def max_tokens(tokenizer: Tokenizer, max_positions: int | None = None) -> int:
     """The most tokens, special ones included, that the tokenizer and, where given, the positions of an encoder allow.
 
     Raises:
@@ -61,7 +75,7 @@ def max_tokens(tokenizer: PreTrainedTokenizerBase, max_positions: int | None = N
 
 
 def window_size(
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: Tokenizer,
     max_positions: int | None = None,
     max_length: int | None = None,
     stride: int | None = None,
@@ -70,7 +84,7 @@ def window_size(
     """The most tokens of a window, special ones included, and the fewest that neighboring windows share.
 
     Args:
-        tokenizer (`PreTrainedTokenizerBase`): A fast tokenizer.
+        tokenizer (`Tokenizer`): A fast tokenizer.
         max_positions (`int`, *optional*): The positions of the encoder.
         max_length (`int`, *optional*, defaults to as many as tokenizer and encoder allow): The tokens of a window.
         stride (`int`, *optional*, defaults to a quarter of `max_length`, or `max_span_length` if that is more):
@@ -97,7 +111,7 @@ def window_size(
 
 
 def token_windows(
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: Tokenizer,
     texts: Sequence[str],
     max_length: int,
     stride: int,
@@ -109,7 +123,7 @@ def token_windows(
     See [`window_bounds`] for where windows start and end, and [`owned_sums`] for the window that a span belongs to.
 
     Args:
-        tokenizer (`PreTrainedTokenizerBase`): A fast tokenizer.
+        tokenizer (`Tokenizer`): A fast tokenizer.
         texts (`Sequence[str]`): The texts.
         max_length (`int`): The most tokens of a window, special ones included; as of [`window_size`], like the next.
         stride (`int`): The fewest tokens that neighboring windows share.
@@ -135,6 +149,35 @@ def token_windows(
                 num_after = tokenizer.num_special_tokens_to_add() - num_before
                 windows += _split(window, texts[window.sample], (num_before, num_after), max_length, stride)
         yield windows
+
+
+def pad_windows(windows: Sequence[TokenWindow], tokenizer: Tokenizer) -> dict[str, Integers]:
+    """Pad windows on the right, which leaves the positions of all tokens as they are for a text alone.
+
+    Args:
+        windows (`Sequence[TokenWindow]`): Windows, one at least.
+        tokenizer (`Tokenizer`): Their tokenizer.
+
+    Returns:
+        `dict[str, np.ndarray]`: Their inputs, each `(B, n)`, and `span_token_mask`, `(B, n)` or `(B, 2, n)`.
+    """
+    n = max(len(window.offsets) for window in windows)
+    # Without a token for padding, any will do: what is masked has no effect.
+    fills = {"input_ids": tokenizer.pad_token_id or 0, "token_type_ids": tokenizer.pad_token_type_id}
+    padded: dict[str, Integers] = {}
+    for name in windows[0].inputs:
+        rows = [window.inputs[name] for window in windows]
+        padded[name] = _padded(rows, n, fills.get(name, 0))
+    padded["span_token_mask"] = _padded([window.span_token_mask for window in windows], n, 0)
+    return padded
+
+
+def _padded(rows: Sequence[NDArray[np.int32]], n: int, fill: int) -> Integers:
+    """Rows `(..., tokens)` as one array `(B, ..., n)`."""
+    padded = np.full((len(rows), *rows[0].shape[:-1], n), fill, dtype=np.int64)
+    for into, row in zip(padded, rows, strict=True):
+        into[..., : row.shape[-1]] = row
+    return padded
 
 
 def batches_by_characters(
@@ -294,7 +337,7 @@ def _split(
 
 
 def _tokenize(
-    tokenizer: PreTrainedTokenizerBase, documents: Sequence[_Document], word_aligned: bool
+    tokenizer: Tokenizer, documents: Sequence[_Document], word_aligned: bool
 ) -> Iterator[tuple[TokenWindow, int]]:
     """Tokenize texts, each into one window of any length.
 

@@ -1,0 +1,1 @@
+"""Trained models for ONNX Runtime and OpenVINO."""

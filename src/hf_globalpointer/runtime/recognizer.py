@@ -1,0 +1,183 @@
+"""Entities by an exported model, without torch and Transformers."""
+
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..modeling.span_decoding import Overlap, label_thresholds
+from ..modeling.text_recognizer import Options, TextRecognizer
+from .engines import ENGINES, ExportError
+from .file_tokenizer import FileTokenizer
+from .span_search import spans_above
+
+
+SETTINGS_NAME = "export.json"
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What an exported model's `export.json` says: all that its graph and its tokenizer do not.
+
+    Args:
+        format (`str`): `"onnx"` or `"openvino"`.
+        dtype (`str`): The type to compute in, `"float32"` or `"bfloat16"`, the latter where the processor has it.
+        quantized (`str`, *optional*): `"int8"`, or nothing.
+        id2label (`dict[int, str]`): Labels by id.
+        score_threshold (`float`): As in the model's configuration, like the next six.
+        thresholds (`dict[str, float]`, *optional*): The probability of each label above which a span is predicted.
+        overlap (`str`): Which entities may go together.
+        max_spans (`int`): The most spans of a window.
+        max_span_length (`int`, *optional*): The most tokens of a span.
+        max_length (`int`, *optional*): The tokens of a window.
+        word_aligned (`bool`): Whether entities begin and end where words do.
+        inputs (`list[str]`): What the graph takes.
+        max_positions (`int`, *optional*): The most tokens that the encoder has positions for.
+        model_max_length (`int`): The most tokens that the tokenizer allows.
+        pad_token_id (`int`, *optional*): Of the tokenizer.
+        pad_token_type_id (`int`): Of the tokenizer.
+    """
+
+    format: str
+    dtype: str
+    quantized: str | None
+    id2label: dict[int, str]
+    score_threshold: float
+    thresholds: dict[str, float] | None
+    overlap: Overlap
+    max_spans: int
+    max_span_length: int | None
+    max_length: int | None
+    word_aligned: bool
+    inputs: list[str]
+    max_positions: int | None
+    model_max_length: int
+    pad_token_id: int | None
+    pad_token_type_id: int
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the settings of a folder.
+
+        Raises:
+            ExportError: If they are not there, or not complete.
+        """
+        path = folder / SETTINGS_NAME
+        if not path.is_file():
+            raise ExportError(
+                f"{folder} is no exported model: it has no {SETTINGS_NAME}. Make one of a checkpoint with "
+                "`hf-globalpointer export`."
+            )
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            values = {field.name: content["settings"][field.name] for field in fields(cls)}
+            id2label = {int(index): label for index, label in values["id2label"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ExportError(f"{path} is damaged ({error!r}); copy it again, or export the model anew.") from error
+        if values["format"] not in ENGINES:
+            raise ExportError(
+                f"{path}: format {values['format']!r} is none of {', '.join(ENGINES)}; update this package."
+            )
+        return cls(**{**values, "id2label": id2label})
+
+    @property
+    def package(self) -> str:
+        """The package that runs the graph."""
+        return ENGINES[self.format].package
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings in the types of JSON."""
+        return {**asdict(self), "id2label": {str(index): label for index, label in self.id2label.items()}}
+
+
+class Recognizer(TextRecognizer):
+    """Named-entity recognition with an exported model; needs NumPy, `tokenizers` and the runtime of its format.
+
+    It takes what [`GlobalPointerNerPipeline`] takes, has its options, and gives the same.
+
+    Args:
+        folder (`str` or `os.PathLike`): The folder of the exported model.
+
+    Raises:
+        ExportError: If the folder holds no exported model, it is damaged, or its runtime is not installed.
+
+    Example:
+        ```python
+        recognize = Recognizer.from_pretrained("my-ner-onnx")
+        recognize(["Alfred Nobel was born in Stockholm."], batch_size=32)
+        ```
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        folder = Path(folder)
+        self._settings = ExportSettings.read(folder)
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise ExportError(f"{folder} has no tokenizer.json; copy or download all of it, or export it anew.")
+        own = self._settings
+        self.tokenizer = FileTokenizer(path, own.inputs, own.model_max_length, own.pad_token_id, own.pad_token_type_id)
+        self._engine = ENGINES[own.format](folder, own.dtype)
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike[str], revision: str | None = None) -> Self:
+        """Load an exported model from a folder, or from the Hub, which takes the package `huggingface_hub`.
+
+        Args:
+            name (`str` or `os.PathLike`): A folder, or the id of a Hub repository.
+            revision (`str`, *optional*): Of the repository.
+        """
+        if Path(name).is_dir():
+            return cls(name)
+        if isinstance(name, os.PathLike) or name.count("/") != 1:
+            raise ExportError(f"{name} is no folder, and no id of a Hub repository.")
+        from huggingface_hub import snapshot_download
+
+        return cls(snapshot_download(name, revision=revision))
+
+    @property
+    def settings(self) -> ExportSettings:
+        """What `export.json` says."""
+        return self._settings
+
+    @property
+    def max_positions(self) -> int | None:
+        """The most tokens that the encoder has positions for, or `None` if nothing limits them."""
+        return self._settings.max_positions
+
+    @property
+    def pads_cheaply(self) -> bool:
+        """No: it runs on a CPU."""
+        return False
+
+    def __call__(self, inputs: Any, batch_size: int = 1, **options: Any) -> Any:
+        """Recognize the entities of a text, or of each of many; options as those of [`GlobalPointerNerPipeline`]."""
+        checked = Options(**{name: value for name, value in options.items() if value is not None})
+        label_thresholds(self.settings, checked.threshold)
+        self.window_size(checked)
+        return self.recognize(inputs, batch_size, checked)
+
+    def predict_spans(
+        self, inputs: Mapping[str, NDArray[np.int64]], options: Options
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """As in [`TextRecognizer`]."""
+        own = self._settings
+        probabilities = np.array(label_thresholds(own, options.threshold))
+        limits = np.log(probabilities) - np.log1p(-probabilities) + own.score_threshold
+        mask = inputs["span_token_mask"].astype(bool)
+        mask = np.stack([mask, mask], axis=1) if mask.ndim == 2 else mask
+        max_spans = own.max_spans if options.max_spans is None else options.max_spans
+        factors = self._engine.run(inputs)
+        spans, scores, num_cut = spans_above(factors, mask, limits.astype(np.float32), max_spans, own.max_span_length)
+        if num_cut:
+            warnings.warn(
+                f"More than {max_spans} spans of one input score over the threshold, and the lowest are left out; is "
+                "the text unlike those of training? Read it in shorter windows (`max_length`).",
+                stacklevel=2,
+            )
+        return spans, scores.astype(np.float64)
