@@ -84,7 +84,7 @@ def export_model(
         _write_tokenizer(pipe, folder)
         export_graph(pipe.model, settings.inputs, folder)
         if format == "openvino":
-            convert_to_openvino(folder, _calibration(pipe, texts, batch_size) if quantize else None)
+            convert_to_openvino(folder, _calibration(pipe, texts) if quantize else None)
         elif quantize:
             quantize_onnx(folder)
         _write_settings(folder, settings)
@@ -142,10 +142,10 @@ def _write_tokenizer(pipe: GlobalPointerNerPipeline, folder: Path) -> None:
     pipe.tokenizer.backend_tokenizer.save(str(folder / _TOKENIZER_NAME))
 
 
-def _calibration(pipe: GlobalPointerNerPipeline, examples: Sequence[Example], batch_size: int) -> list[Batch]:
-    """Padded batches of the first texts, the longest first."""
+def _calibration(pipe: GlobalPointerNerPipeline, examples: Sequence[Example]) -> list[Batch]:
+    """The windows of the first texts, each by itself, so that no padding passes for something to provide for."""
     windows = pipe.windows([Document(example.text, None) for example in examples[:_CALIBRATION_TEXTS]])
-    return [pad_windows(batch, pipe.tokenizer) for batch in pipe.batches(windows, batch_size)]
+    return [pad_windows([window], pipe.tokenizer) for window in windows]
 
 
 def _write_settings(folder: Path, settings: ExportSettings, comparison: Comparison | None = None) -> None:

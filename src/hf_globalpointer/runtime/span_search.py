@@ -97,7 +97,9 @@ def _hits_of(
     n = len(may_begin)
     longest = n if max_span_length is None else min(n, max_span_length)
     search = _type_hits if factors.start is None else _shared_hits
-    hits = [*search(factors, may_begin, may_end, limits, longest)]
+    # Of tokens that count for nothing, a factor may be no number.
+    with np.errstate(invalid="ignore"):
+        hits = [*search(factors, may_begin, may_end, limits, longest)]
     if not hits:
         nothing = np.empty(0, dtype=np.int64)
         return nothing, nothing, nothing, np.empty(0, dtype=np.float32)

@@ -1,0 +1,251 @@
+"""Exported models give what the pipeline gives: of every class, head and kind of encoder, in every format."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoConfig, AutoModel
+
+from conftest import LABELS, Run, examples_for, make_char_tokenizer, make_pipeline, random_texts
+from hf_globalpointer import (
+    EncoderForEfficientGlobalPointer,
+    EncoderForGlobalPointer,
+    Example,
+    ExportError,
+    GlobalPointerNerPipeline,
+    Recognizer,
+    export_model,
+)
+from hf_globalpointer.export import comparison, exporting
+
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 100,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 42,
+}
+# Runs without torch and Transformers: as if they were not installed.
+WITHOUT_TORCH = """
+import importlib.machinery, json, sys
+find = importlib.machinery.PathFinder.find_spec
+missing = ("torch", "transformers", "huggingface_hub", "datasets", "accelerate", "evaluate", "safetensors")
+importlib.machinery.PathFinder.find_spec = staticmethod(
+    lambda name, *more: None if name.split(".")[0] in missing else find(name, *more)
+)
+from hf_globalpointer import Recognizer
+found = Recognizer.from_pretrained(sys.argv[1])(json.load(sys.stdin), batch_size=4, threshold=0.02)
+assert not [name for name in missing if name in sys.modules]
+print(json.dumps(found))
+"""
+
+
+def encoder_pipeline(family: str, tmp_path: Path, head: type[Any], **fields: Any) -> GlobalPointerNerPipeline:
+    """A tiny model with an encoder of this family."""
+    sizes = {**SIZES}
+    if family == "distilbert":
+        sizes = {
+            "vocab_size": 100,
+            "dim": 16,
+            "n_layers": 1,
+            "n_heads": 2,
+            "hidden_dim": 24,
+            "max_position_embeddings": 42,
+        }
+    if family == "modernbert":
+        sizes |= {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
+    if family == "deberta-v2":
+        sizes |= {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}
+    AutoModel.from_config(AutoConfig.for_model(family, **sizes)).save_pretrained(tmp_path / "encoder")
+    model = head.from_encoder_pretrained(tmp_path / "encoder", labels=LABELS, head_size=8, **fields).eval()
+    return GlobalPointerNerPipeline(model=model, tokenizer=make_char_tokenizer(), task="global-pointer-ner")
+
+
+def check_same(pipe: GlobalPointerNerPipeline, recognizer: Recognizer) -> None:
+    """Compare entities and probabilities on texts of one window and of several, with every option that matters."""
+    texts = random_texts(24)
+    num_found = 0
+    for options in ({"threshold": 0.02}, {"threshold": {LABELS[0]: 0.1}, "overlap": "flat", "word_aligned": True}):
+        expected = pipe(texts, batch_size=4, max_length=20, **options)
+        found = recognizer(texts, batch_size=4, max_length=20, **options)
+        for ours, theirs in zip(found, expected, strict=True):
+            places = [[(e["start"], e["end"], e["entity_group"], e["word"]) for e in each] for each in (ours, theirs)]
+            assert places[0] == places[1]
+            assert [e["score"] for e in ours] == pytest.approx([e["score"] for e in theirs], abs=1e-4)
+        num_found += sum(map(len, expected))
+    assert num_found > 50
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[GlobalPointerNerPipeline, Path]:
+    """The pipeline of a tiny efficient model, and its folder for ONNX Runtime."""
+    pipe = make_pipeline("efficient", score_threshold=0.25, thresholds={LABELS[1]: 0.4})
+    folder = tmp_path_factory.mktemp("exported") / "model"
+    export_model(pipe, folder, examples=examples_for(pipe))
+    return pipe, folder
+
+
+def test_onnx_is_the_same_and_says_so(exported: tuple[GlobalPointerNerPipeline, Path]) -> None:
+    pipe, folder = exported
+    check_same(pipe, Recognizer.from_pretrained(folder))
+    content = json.loads((folder / "export.json").read_text())
+    assert content["settings"]["thresholds"] == {LABELS[1]: 0.4}
+    assert content["comparison"]["different_entities"] == 0
+    assert content["comparison"]["original_f1"] == content["comparison"]["exported_f1"] > 0
+    assert content["comparison"]["entities"] > 10
+    # The graph gives factors, and no scores of spans.
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("export.json", "model.onnx", "model.onnx.data", "tokenizer.json"),
+    ]
+
+
+def test_it_runs_where_torch_and_transformers_are_not_installed(
+    exported: tuple[GlobalPointerNerPipeline, Path],
+) -> None:
+    folder = exported[1]
+    texts = random_texts(12)
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(folder)]
+    done = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    assert json.loads(done.stdout) == Recognizer(folder)(texts, batch_size=4, threshold=0.02)
+
+
+@pytest.mark.parametrize(
+    ("family", "head", "format", "fields"),
+    [
+        ("deberta-v2", EncoderForEfficientGlobalPointer, "onnx", {"span_representation": "hidden"}),
+        ("modernbert", EncoderForEfficientGlobalPointer, "openvino", {}),
+        ("distilbert", EncoderForGlobalPointer, "openvino", {"use_rope": False, "max_span_length": 5}),
+    ],
+)
+def test_other_encoders_and_heads(
+    family: str, head: type[Any], format: Any, fields: dict[str, Any], tmp_path: Path
+) -> None:
+    pipe = encoder_pipeline(family, tmp_path, head, **fields)
+    found = export_model(pipe, tmp_path / "out", format, examples=[Example(text) for text in random_texts(8)])
+    assert found.different_entities == 0
+    assert found.original_f1 is None
+    check_same(pipe, Recognizer.from_pretrained(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_int8_rounds_the_encoder_and_not_the_head(format: Any, tmp_path: Path) -> None:
+    pipe = make_pipeline("full")
+    found = export_model(pipe, tmp_path / "out", format, quantize="int8", examples=examples_for(pipe), max_f1_loss=100)
+    assert 0 < found.score_difference < 0.2
+    if format == "onnx":
+        import onnx
+
+        nodes = onnx.load(tmp_path / "out" / "model.onnx").graph.node
+        rounded = [node.name for node in nodes if node.op_type == "MatMulInteger"]
+        products = [node.name for node in nodes if node.op_type in ("MatMul", "Gemm")]
+    else:
+        import openvino
+
+        operations = openvino.Core().read_model(tmp_path / "out" / "model.xml").get_ops()
+        rounded = [each.get_friendly_name() for each in operations if each.get_type_name() == "FakeQuantize"]
+        products = [each.get_friendly_name() for each in operations if each.get_type_name() == "MatMul"]
+    assert rounded
+    assert not any(name.startswith("span_head.") for name in rounded)
+    assert any(name.startswith("span_head.") for name in products)
+
+
+def test_a_loss_of_f1_is_an_error_that_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = make_pipeline("efficient")
+    worse = comparison.Comparison(10, 20, 3, 0.5, original_f1=0.8, exported_f1=0.79)
+    monkeypatch.setattr(exporting, "compare", lambda *arguments: worse)
+    monkeypatch.setattr(exporting, "export_graph", lambda *arguments: None)
+    monkeypatch.setattr(exporting, "quantize_onnx", lambda *arguments: None)
+    monkeypatch.setattr(exporting, "Recognizer", lambda folder: None)
+    with pytest.raises(ExportError, match=r"loses 1\.00 points of F1, more than 0\.5: .* Take the format openvino"):
+        export_model(pipe, tmp_path / "out", quantize="int8")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"format": "tensorrt"}, "`format` must be one of onnx, openvino, got tensorrt"),
+        ({"dtype": "float16"}, "`dtype` must be one of float32, bfloat16, got float16"),
+        ({"dtype": "bfloat16"}, "does not compute in bfloat16 on a CPU; take the format openvino"),
+        ({"quantize": "int4"}, "`quantize` must be int8"),
+        ({"format": "openvino", "quantize": "int8"}, "needs examples to calibrate by"),
+    ],
+)
+def test_options_that_do_not_go_together(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        export_model(make_pipeline(), tmp_path / "out", **options)
+
+
+def damage(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    def change_file(folder: Path) -> None:
+        (folder / name).write_bytes(change((folder / name).read_bytes()))
+
+    return change_file
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / "export.json").unlink(), r"is no exported model: it has no export\.json"),
+        (damage("export.json", lambda content: content[:50]), r"export\.json is damaged"),
+        (damage("export.json", lambda content: content.replace(b'"onnx"', b'"other"')), "'other' is none of onnx"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), r"has no tokenizer\.json"),
+        (lambda folder: (folder / "model.onnx.data").unlink(), r"has no complete model\.onnx\.data"),
+        (damage("model.onnx", lambda content: b""), r"has no complete model\.onnx;"),
+        (
+            damage("model.onnx", lambda content: content[:999]),
+            "cannot load the model in .* made for a later",
+        ),
+        (damage("model.onnx.data", lambda content: content[:999]), "cannot load the model in"),
+    ],
+)
+def test_a_damaged_folder_is_an_error_of_one_line_with_the_remedy(
+    change: Callable[[Path], None], message: str, exported: tuple[GlobalPointerNerPipeline, Path], tmp_path: Path
+) -> None:
+    for path in exported[1].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    change(tmp_path)
+    with pytest.raises(ExportError, match=message) as error:
+        Recognizer.from_pretrained(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_name_that_is_neither_folder_nor_repository() -> None:
+    with pytest.raises(ExportError, match="no-such-folder is no folder, and no id of a Hub repository"):
+        Recognizer.from_pretrained("no-such-folder")
+
+
+def test_the_options_of_a_call_are_checked(exported: tuple[GlobalPointerNerPipeline, Path]) -> None:
+    recognize = Recognizer(exported[1])
+    with pytest.raises(ValueError, match=r"A threshold is a probability in \(0, 1\), got 2"):
+        recognize("ab", threshold=2)
+    with pytest.raises(ValueError, match="`overlap` must be one of"):
+        recognize("ab", overlap="some")
+    with pytest.raises(TypeError, match="takes text"):
+        recognize([1])
+    with pytest.warns(UserWarning, match="More than 1 spans of one input"):
+        recognize("abc abc", threshold=0.001, max_spans=1)
+    assert recognize("") == [] == recognize([])
+
+
+def test_the_command(trained: Path, toy_data: Path, tmp_path: Path, run: Run) -> None:
+    options = ["--model", trained, "--calibrate", toy_data / "dev.jsonl"]
+    code, _, error = run("export", *options, "--output", tmp_path / "out")
+    assert not code, error
+    assert "40 texts, " in error
+    assert "0 found by one model only" in error
+    assert "F1 " in error
+    assert Recognizer(tmp_path / "out")("xz y")[0]["word"] == "xz"
+    code, _, error = run("export", *options, "--output", tmp_path / "out")
+    assert code == 1
+    assert "exists and is not an empty folder" in error
+    code, _, error = run("export", *options, "--output", tmp_path / "other", "--dtype", "bfloat16")
+    assert code == 1
+    assert "take the format openvino" in error
