@@ -78,11 +78,18 @@ def test_the_python_of_training_runs_as_it_stands(
     assert type(given["model"]).__name__ == "EncoderForEfficientGlobalPointer"
 
 
+def test_the_python_of_export_runs_as_it_stands(
+    checkpoint: Path, samples: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_python("docs/export.md", {'model="my-ner"': f'model="{checkpoint}"'})
+    assert "60 texts, " in capsys.readouterr().out
+
+
 def test_the_commands_of_all_pages_run_as_they_stand(
     encoder: str, minilm: str, samples: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = commands()
-    names = {"train", "predict", "evaluate", "tune-thresholds", "convert", "data"}
+    names = {"train", "predict", "evaluate", "tune-thresholds", "convert", "data", "export"}
     assert {words[0] for words in lines} == names
     (samples / "old.conll").write_text("Leeds\tB-place\n\n")
     # Training first, and another model to compare with.
