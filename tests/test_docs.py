@@ -85,7 +85,7 @@ def test_the_python_of_export_runs_as_it_stands(
     # An untrained model finds entities everywhere, which takes long to compare on the samples.
     instead = {'model="my-ner"), "my-ner-exported")': f'model="{checkpoint}"), "my-ner-exported", examples=few)'}
     run_python("docs/export.md", instead, few=[Example("The University of Leeds lies in Leeds.")])
-    assert "1 texts, " in capsys.readouterr().out
+    assert "Texts compared: 1; " in capsys.readouterr().out
 
 
 def test_the_commands_of_all_pages_run_as_they_stand(

@@ -239,8 +239,8 @@ def test_the_command(trained: Path, toy_data: Path, tmp_path: Path, run: Run) ->
     options = ["--model", trained, "--calibrate", toy_data / "dev.jsonl"]
     code, _, error = run("export", *options, "--output", tmp_path / "out")
     assert not code, error
-    assert "40 texts, " in error
-    assert "0 found by one model only" in error
+    assert "Texts compared: 40; " in error
+    assert "found by one model only: 0;" in error
     assert "F1 " in error
     assert Recognizer(tmp_path / "out")("xz y")[0]["word"] == "xz"
     code, _, error = run("export", *options, "--output", tmp_path / "out")

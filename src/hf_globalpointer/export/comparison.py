@@ -51,8 +51,8 @@ class Comparison:
         if self.original_f1 is not None and self.exported_f1 is not None:
             f1 = f"; F1 {self.original_f1:.4f} before, {self.exported_f1:.4f} after"
         return (
-            f"{self.texts:,} texts, {self.entities:,} entities, {self.different_entities:,} found by one model only; "
-            f"probabilities differ by at most {self.score_difference:.2g}{f1}."
+            f"Texts compared: {self.texts:,}; entities: {self.entities:,}; found by one model only: "
+            f"{self.different_entities:,}; probabilities differ by at most {self.score_difference:.2g}{f1}."
         )
 
 
