@@ -73,7 +73,7 @@ def main() -> None:
     rows = []
     for name, formula in HEADS.items():
         small, large = count(name, 5), count(name, 6)
-        times = medians({str(types): prepare(name, types) for types in TYPES}, 9)
+        times = medians({str(types): prepare(name, types) for types in TYPES}, 3)
         row: dict[str, Any] = {
             "head": name,
             "weights a type": large["weights"] - small["weights"],

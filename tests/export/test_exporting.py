@@ -249,3 +249,14 @@ def test_the_command(trained: Path, toy_data: Path, tmp_path: Path, run: Run) ->
     code, _, error = run("export", *options, "--output", tmp_path / "other", "--dtype", "bfloat16")
     assert code == 1
     assert "take the format openvino" in error
+
+
+def test_a_package_that_is_missing_is_named_with_its_remedy(
+    trained: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.setattr(exporting, "export_graph", lambda *arguments: None)
+    code, _, error = run("export", "--model", trained, "--output", tmp_path / "out", "--format", "openvino")
+    assert code == 1
+    assert "export needs openvino: pip install 'hf-globalpointer[openvino]'" in error
+    assert not (tmp_path / "out").exists()

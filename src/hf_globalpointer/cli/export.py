@@ -55,13 +55,10 @@ def export(
     """Export a checkpoint to ONNX Runtime or OpenVINO, to recognize entities without PyTorch: see `Recognizer`."""
     examples = list(read_examples(calibrate)) if calibrate else None
 
-    # These take seconds to import.
-
     try:
+        # It takes seconds to import.
         from ..export.exporting import export_model
-    except ImportError as error:
-        raise InputError(f"export needs {error.name}: pip install 'hf-globalpointer[{format.value}]'") from error
-    try:
+
         comparison = export_model(
             load_pipeline(model),
             output,
@@ -71,6 +68,8 @@ def export(
             examples=examples,
             max_f1_loss=max_f1_loss,
         )
+    except ImportError as error:
+        raise InputError(f"export needs {error.name}: pip install 'hf-globalpointer[{format.value}]'") from error
     except ValueError as error:
         raise InputError(str(error)) from error
     say(f"{comparison.summary()}\nExported model is in {output}.")

@@ -78,7 +78,9 @@ def export_model(
     texts = list(read_examples(str(_SAMPLES)) if examples is None else examples)
     output.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(output) as folder:
-        shutil.rmtree(folder, ignore_errors=True)
+        # What an export that broke off has left.
+        if folder.exists():
+            shutil.rmtree(folder)
         folder.mkdir()
         settings = _settings(pipe, format, dtype, quantize)
         _write_tokenizer(pipe, folder)

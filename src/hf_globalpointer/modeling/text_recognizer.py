@@ -1,6 +1,6 @@
 """Text in, entities out: all of recognition but the network, and so without torch and Transformers."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
@@ -72,7 +72,7 @@ class Options:
             raise ValueError(f"`delimiter` must be a string, got {self.delimiter!r}.")
 
 
-class TextRecognizer:
+class TextRecognizer(ABC):
     """Recognizes entities in texts of any length, with the options of [`GlobalPointerNerPipeline`].
 
     A subclass has a tokenizer and says what the network predicts for a batch of windows.

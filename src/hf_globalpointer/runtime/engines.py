@@ -18,7 +18,7 @@ class ExportError(OSError):
 
 
 class Engine(ABC):
-    """A graph that gives the factors of the scores.
+    """A graph that gives the factors of the scores; it takes as many threads as `OMP_NUM_THREADS` says, if it is set.
 
     Args:
         folder (`Path`): The folder of the exported model.
