@@ -39,6 +39,7 @@ from hf_globalpointer import (
     Example,
     GlobalPointerNerPipeline,
     encode_examples,
+    export_model,
 )
 from hf_globalpointer.cli import main
 from hf_globalpointer.data import DataError, DataReport, read_examples, write_examples
@@ -55,6 +56,7 @@ torch.set_num_threads(1)
 
 Run = Callable[..., tuple[int, str, str]]
 MakeTrainer = Callable[..., Trainer]
+Exported = tuple[GlobalPointerNerPipeline, Path]
 LABELS = ["date", "person", "place"]
 TINY = {
     "vocab_size": 120,
@@ -278,6 +280,15 @@ def trained(request: pytest.FixtureRequest, toy_data: Path, toy_encoder: Path) -
             main(train_command(toy_data, toy_encoder, output, *options))
         assert not exit.value.code
     return output
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """The pipeline of a tiny efficient model, and its folder for ONNX Runtime."""
+    pipe = make_pipeline("efficient", score_threshold=0.25, thresholds={LABELS[1]: 0.4})
+    folder = tmp_path_factory.mktemp("exported") / "model"
+    export_model(pipe, folder, examples=examples_for(pipe))
+    return pipe, folder
 
 
 @pytest.fixture

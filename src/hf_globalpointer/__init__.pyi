@@ -23,6 +23,10 @@ from .evaluation.metrics import (
 )
 from .evaluation.thresholds import best_thresholds as best_thresholds, collect_candidates as collect_candidates
 from .export.comparison import Comparison as Comparison
+from .export.exported_model import (
+    ExportedForGlobalPointer as ExportedForGlobalPointer,
+    load_exported as load_exported,
+)
 from .export.exporting import export_model as export_model
 from .modeling.configuration_global_pointer import (
     BertEfficientGlobalPointerConfig as BertEfficientGlobalPointerConfig,

@@ -1,6 +1,7 @@
 """Exported models give what the pipeline gives: of every class, head and kind of encoder, in every format."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from transformers import AutoConfig, AutoModel
 
-from conftest import LABELS, Run, examples_for, make_char_tokenizer, make_pipeline, random_texts
+from conftest import LABELS, Exported, Run, examples_for, make_char_tokenizer, make_pipeline, random_texts
 from hf_globalpointer import (
     EncoderForEfficientGlobalPointer,
     EncoderForGlobalPointer,
@@ -82,16 +83,7 @@ def check_same(pipe: GlobalPointerNerPipeline, recognizer: Recognizer) -> None:
     assert num_found > 50
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[GlobalPointerNerPipeline, Path]:
-    """The pipeline of a tiny efficient model, and its folder for ONNX Runtime."""
-    pipe = make_pipeline("efficient", score_threshold=0.25, thresholds={LABELS[1]: 0.4})
-    folder = tmp_path_factory.mktemp("exported") / "model"
-    export_model(pipe, folder, examples=examples_for(pipe))
-    return pipe, folder
-
-
-def test_onnx_is_the_same_and_says_so(exported: tuple[GlobalPointerNerPipeline, Path]) -> None:
+def test_onnx_is_the_same_and_says_so(exported: Exported) -> None:
     pipe, folder = exported
     check_same(pipe, Recognizer.from_pretrained(folder))
     content = json.loads((folder / "export.json").read_text())
@@ -101,12 +93,12 @@ def test_onnx_is_the_same_and_says_so(exported: tuple[GlobalPointerNerPipeline, 
     assert content["comparison"]["entities"] > 10
     # The graph gives factors, and no scores of spans.
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("export.json", "model.onnx", "model.onnx.data", "tokenizer.json"),
+        *("config.json", "export.json", "model.onnx", "model.onnx.data", "tokenizer.json", "tokenizer_config.json"),
     ]
 
 
 def test_it_runs_where_torch_and_transformers_are_not_installed(
-    exported: tuple[GlobalPointerNerPipeline, Path],
+    exported: Exported,
 ) -> None:
     folder = exported[1]
     texts = random_texts(12)
@@ -135,8 +127,17 @@ def test_other_encoders_and_heads(
 
 
 @pytest.mark.parametrize("format", ["onnx", "openvino"])
-def test_int8_rounds_the_encoder_and_not_the_head(format: Any, tmp_path: Path) -> None:
-    pipe = make_pipeline("full")
+def test_int8_rounds_the_encoder_and_not_the_head(
+    format: Any, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe, folder = exported
+
+    # To trace it again would take most of the time of this test.
+    def copy_graph(model: Any, inputs: list[str], into: Path) -> None:
+        for name in ("model.onnx", "model.onnx.data"):
+            shutil.copy(folder / name, into)
+
+    monkeypatch.setattr(exporting, "export_graph", copy_graph)
     found = export_model(pipe, tmp_path / "out", format, quantize="int8", examples=examples_for(pipe), max_f1_loss=100)
     assert 0 < found.score_difference < 0.2
     if format == "onnx":
@@ -207,7 +208,7 @@ def damage(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None
     ],
 )
 def test_a_damaged_folder_is_an_error_of_one_line_with_the_remedy(
-    change: Callable[[Path], None], message: str, exported: tuple[GlobalPointerNerPipeline, Path], tmp_path: Path
+    change: Callable[[Path], None], message: str, exported: Exported, tmp_path: Path
 ) -> None:
     for path in exported[1].iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -222,7 +223,7 @@ def test_a_name_that_is_neither_folder_nor_repository() -> None:
         Recognizer.from_pretrained("no-such-folder")
 
 
-def test_the_options_of_a_call_are_checked(exported: tuple[GlobalPointerNerPipeline, Path]) -> None:
+def test_the_options_of_a_call_are_checked(exported: Exported) -> None:
     recognize = Recognizer(exported[1])
     with pytest.raises(ValueError, match=r"A threshold is a probability in \(0, 1\), got 2"):
         recognize("ab", threshold=2)
@@ -235,6 +236,7 @@ def test_the_options_of_a_call_are_checked(exported: tuple[GlobalPointerNerPipel
     assert recognize("") == [] == recognize([])
 
 
+@pytest.mark.parametrize("trained", ["full"], indirect=True)
 def test_the_command(trained: Path, toy_data: Path, tmp_path: Path, run: Run) -> None:
     options = ["--model", trained, "--calibrate", toy_data / "dev.jsonl"]
     code, _, error = run("export", *options, "--output", tmp_path / "out")
@@ -243,6 +245,15 @@ def test_the_command(trained: Path, toy_data: Path, tmp_path: Path, run: Run) ->
     assert "found by one model only: 0;" in error
     assert "F1 " in error
     assert Recognizer(tmp_path / "out")("xz y")[0]["word"] == "xz"
+    # What writes predictions of a checkpoint does so of an exported model.
+    for command in (["predict", "xz y", "y xz"], ["evaluate", "--data", toy_data / "dev.jsonl"]):
+        (name, *more) = command
+        outputs = [run(name, "--model", model, *more) for model in (trained, tmp_path / "out")]
+        assert outputs[0][:2] == outputs[1][:2]
+        assert not outputs[0][0]
+    code, _, error = run("tune-thresholds", "--model", tmp_path / "out", "--data", toy_data / "dev.jsonl")
+    assert code == 1
+    assert "holds an exported model" in error
     code, _, error = run("export", *options, "--output", tmp_path / "out")
     assert code == 1
     assert "exists and is not an empty folder" in error

@@ -21,6 +21,7 @@ from .progress import RecognitionBar
 if TYPE_CHECKING:
     from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
     from ..modeling.span_decoding import PredictedEntity
+    from ..modeling.text_recognizer import TextRecognizer
 
 # A label or a path may look like an emoji's name.
 messages = Console(stderr=True, emoji=False)
@@ -91,8 +92,23 @@ def load_pipeline(name: str) -> "GlobalPointerNerPipeline":
         return GlobalPointerNerPipeline(model=model, tokenizer=AutoTokenizer.from_pretrained(name), task=TASK)
 
 
+def load_recognizer(name: str) -> "TextRecognizer":
+    """What recognizes entities: an exported model in its own runtime, or the pipeline of a checkpoint.
+
+    Raises:
+        OSError: If there is none of the two.
+    """
+    from ..runtime.settings import SETTINGS_NAME
+
+    if (Path(name) / SETTINGS_NAME).is_file():
+        from ..runtime.recognizer import Recognizer
+
+        return Recognizer(name)
+    return load_pipeline(name)
+
+
 def recognize(
-    pipe: "GlobalPointerNerPipeline",
+    recognizer: "TextRecognizer",
     examples: Iterable[Example],
     batch_size: int,
     total: int | None = None,
@@ -103,6 +119,8 @@ def recognize(
 
     `total` is the number of examples, if it is known, and `options` are those of the pipeline's call.
     """
+    from ..modeling.text_recognizer import Options
+
     waiting: deque[Example] = deque()
 
     def texts() -> Iterator[str]:
@@ -110,10 +128,9 @@ def recognize(
             waiting.append(example)
             yield example.text
 
-    results = pipe(texts(), batch_size=batch_size, **options)
     bar = RecognitionBar(messages, total, show_bar)
-    with bar.following(pipe.model.base_model, waiting):
-        for entities in results:
+    with bar.following(waiting) as on_batch:
+        for entities in recognizer.recognize(texts(), batch_size, Options(**options), on_batch):
             bar.advance()
             yield waiting.popleft(), entities
 
@@ -142,10 +159,10 @@ def thresholds_of(labels: Iterable[str], thresholds: dict[str, float]) -> dict[s
     return others | {label: number for label, number in thresholds.items() if label}
 
 
-def check_options(pipe: "GlobalPointerNerPipeline", options: dict[str, Any]) -> None:
-    """Raise an `InputError` where the pipeline refuses options of its call."""
+def check_options(recognizer: "TextRecognizer", options: dict[str, Any]) -> None:
+    """Raise an `InputError` where a recognizer refuses options of its call."""
     try:
-        pipe("", **options)
+        recognizer("", **options)
     except ValueError as error:
         raise InputError(str(error)) from error
 

@@ -13,7 +13,7 @@ from .common import (
     Thresholds,
     WindowLength,
     check_options,
-    load_pipeline,
+    load_recognizer,
     parse_thresholds,
     recognize,
     say,
@@ -24,19 +24,17 @@ from .inputs import readable_file
 
 if TYPE_CHECKING:
     from ..evaluation.evaluation import Evaluation
-    from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
+    from ..modeling.text_recognizer import TextRecognizer
     from ..reports.evaluation_tables import Comparison
 
 
 def evaluate(
-    model: Annotated[str, typer.Option(help="Checkpoint folder or Hub id.")],
+    model: Annotated[str, typer.Option(help="Checkpoint: folder or Hub id; or the folder of an exported model.")],
     data: Annotated[Path, typer.Option(help="Labeled texts; - is standard input.", callback=readable_file)],
     report: Annotated[
         Path | None, typer.Option(help="Folder for report.md, report.json and report.html, with errors in context.")
     ] = None,
-    compare: Annotated[
-        str | None, typer.Option(help="Another checkpoint folder or Hub id: test whether the models differ.")
-    ] = None,
+    compare: Annotated[str | None, typer.Option(help="Another of these: test whether the models differ.")] = None,
     threshold: Thresholds = None,
     overlap: OverlapOfModel = None,
     max_length: WindowLength = None,
@@ -44,7 +42,7 @@ def evaluate(
 ) -> None:
     """Print strict precision, recall and F1 of a model on labeled texts."""
     examples = list(read_examples(data))
-    pipes = [_load(name, examples) for name in (model, compare) if name is not None]
+    recognizers = [_load(name, examples) for name in (model, compare) if name is not None]
 
     # These take seconds to import.
     from ..reports.evaluation_report import EvaluationReport
@@ -53,14 +51,14 @@ def evaluate(
 
     if report is not None:
         check_output_folder(report, resume=True)
-    labels = list(dict.fromkeys(label for pipe in pipes for label in pipe.model.config.label2id))
+    labels = list(dict.fromkeys(label for recognizer in recognizers for label in recognizer.labels))
     thresholds = parse_thresholds(threshold or [])
     options = {"overlap": overlap, "max_length": max_length}
     evaluations = []
-    for pipe in pipes:
-        own = options | {"threshold": thresholds_of(pipe.model.config.label2id, thresholds)}
-        check_options(pipe, own)
-        evaluations.append(_evaluate(pipe, examples, labels, batch_size, own))
+    for recognizer in recognizers:
+        own = options | {"threshold": thresholds_of(recognizer.labels, thresholds)}
+        check_options(recognizer, own)
+        evaluations.append(_evaluate(recognizer, examples, labels, batch_size, own))
     evaluation = evaluations[0]
     comparison = None if compare is None else _compare(compare, evaluation, evaluations[1])
 
@@ -74,14 +72,14 @@ def evaluate(
         say(f"The report is in {report}.")
 
 
-def _load(name: str, examples: list[Example]) -> "GlobalPointerNerPipeline":
-    pipe = load_pipeline(name)
-    check_labels(examples, pipe.model.config.label2id, "the model's labels")
-    return pipe
+def _load(name: str, examples: list[Example]) -> "TextRecognizer":
+    recognizer = load_recognizer(name)
+    check_labels(examples, recognizer.labels, "the model's labels")
+    return recognizer
 
 
 def _evaluate(
-    pipe: "GlobalPointerNerPipeline",
+    recognizer: "TextRecognizer",
     examples: list[Example],
     labels: list[str],
     batch_size: int,
@@ -89,7 +87,7 @@ def _evaluate(
 ) -> "Evaluation":
     from ..evaluation.evaluation import Evaluation
 
-    found = recognize(pipe, examples, batch_size, total=len(examples), **options)
+    found = recognize(recognizer, examples, batch_size, total=len(examples), **options)
     predictions = [entities for _, entities in found]
     return Evaluation.from_predictions(examples, predictions, labels)
 

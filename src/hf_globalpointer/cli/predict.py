@@ -20,7 +20,7 @@ from .common import (
     WindowLength,
     atomic_file,
     check_options,
-    load_pipeline,
+    load_recognizer,
     parse_thresholds,
     recognize,
     say,
@@ -40,7 +40,7 @@ _RESUME_HINT = "; the same command with --resume goes on from here"
 
 
 def predict(
-    model: Annotated[str, typer.Option(help="Checkpoint folder or Hub id.")],
+    model: Annotated[str, typer.Option(help="Checkpoint: folder or Hub id; or the folder of an exported model.")],
     texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to recognize.")] = None,
     input: Annotated[
         Path | None,
@@ -106,17 +106,17 @@ def predict(
     with interruptible(lambda: _RESUME_HINT if input and file and file.is_begun else ""):
         done = _resumed_lines(file, bool(input), resume) if file else 0
         examples, left = _examples(input, file, done) if input else (map(Example, texts or []), len(texts or []))
-        pipe = load_pipeline(model)
-        options["threshold"] = thresholds_of(pipe.model.config.label2id, thresholds)
-        check_options(pipe, options)
+        recognizer = load_recognizer(model)
+        options["threshold"] = thresholds_of(recognizer.labels, thresholds)
+        check_options(recognizer, options)
         # Lines on a terminal and a bar would run into each other.
         show_bar = file is not None or not sys.stdout.isatty()
-        found = recognize(pipe, examples, batch_size, left, show_bar, **options)
+        found = recognize(recognizer, examples, batch_size, left, show_bar, **options)
         with closing(found), file.open() if file else nullcontext(sys.stdout) as lines:
             old = file.records(done) if file else ()
             records = summary.counting(chain(old, _write(found, lines)))
             if html:
-                _write_page(html, records, list(pipe.model.config.label2id), input)
+                _write_page(html, records, recognizer.labels, input)
             deque(records, maxlen=0)
         say(str(summary))
 

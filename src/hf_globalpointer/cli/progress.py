@@ -1,17 +1,12 @@
 """The bar that shows how far the recognition of texts is."""
 
-from collections.abc import Iterator, Sized
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
-
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 class RecognitionBar:
@@ -42,24 +37,19 @@ class RecognitionBar:
         self._shown = 0
 
     @contextmanager
-    def following(self, encoder: "nn.Module", waiting: Sized) -> Iterator[None]:
-        """Show the bar.
+    def following(self, waiting: Sized) -> Iterator[Callable[[int], None]]:
+        """Show the bar; gives what is to be called after each batch, with the number of its windows.
 
         Args:
-            encoder (`nn.Module`): What batches go through, a window a row.
             waiting (`Sized`): The texts that are being recognized.
         """
 
-        def see(_encoder: "nn.Module", _inputs: Any, outputs: Any) -> None:
-            self._windows += len(outputs[0])
+        def see(windows: int) -> None:
+            self._windows += windows
             self._show(self._done + min(self._windows, len(waiting)))
 
-        hook = encoder.register_forward_hook(see)
-        try:
-            with self._progress:
-                yield
-        finally:
-            hook.remove()
+        with self._progress:
+            yield see
 
     def advance(self) -> None:
         """Count a text that is done."""

@@ -93,7 +93,7 @@ def tune_thresholds(
     from ..training.run_folder import check_output_folder
 
     pipe = load_pipeline(str(model))
-    check_labels(examples, pipe.model.config.label2id, "the model's labels")
+    check_labels(examples, pipe.labels, "the model's labels")
     folder = output or model
     for each in (model, folder):
         check_output_folder(each, resume=True)

@@ -21,4 +21,4 @@ def evaluate_examples(pipe: GlobalPointerNerPipeline, examples: Sequence[Example
     """
     found = pipe((example.text for example in examples), batch_size=batch_size)
     predictions = list(logging.tqdm(found, desc="Recognizing", total=len(examples)))
-    return score_predictions(examples, predictions, labels=pipe.model.config.label2id)
+    return score_predictions(examples, predictions, labels=pipe.labels)

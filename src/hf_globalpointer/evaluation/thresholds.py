@@ -92,8 +92,7 @@ def collect_candidates(
     Raises:
         ValueError: If an entity has a label that the model does not know, or `floor` is not in (0, 1).
     """
-    config = pipe.model.config
-    labels = [config.id2label[index] for index in range(config.num_labels)]
+    labels = pipe.labels
     present = dict(zip(labels, pipe.model.label_thresholds(None), strict=True))
     if unknown := {entity.label for example in examples for entity in example.entities} - set(labels):
         raise ValueError(f"The labels {sorted(unknown)} are none of the model's labels {labels}.")

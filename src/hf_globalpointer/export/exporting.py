@@ -15,7 +15,8 @@ from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 from ..modeling.text_recognizer import Document
 from ..modeling.token_windows import pad_windows
 from ..runtime.engines import ExportError
-from ..runtime.recognizer import SETTINGS_NAME, ExportSettings, Recognizer
+from ..runtime.recognizer import Recognizer
+from ..runtime.settings import RULES, SETTINGS_NAME, ExportSettings
 from .comparison import Comparison, compare
 from .factor_graph import export_graph
 from .quantization import Batch, convert_to_openvino, quantize_onnx
@@ -42,8 +43,8 @@ def export_model(
 ) -> Comparison:
     """Export a model for [`Recognizer`], and compare the two before the folder gets its name.
 
-    The folder holds the graph, from the encoder's inputs to the factors of the scores, `tokenizer.json`, and
-    `export.json` with the labels, the rules and what the comparison found.
+    The folder holds the graph, from the encoder's inputs to the factors of the scores; `tokenizer.json`; `export.json`
+    with the labels, the rules and what the comparison found; and configuration and tokenizer for [`load_exported`].
 
     Args:
         pipe (`GlobalPointerNerPipeline`): The pipeline of the checkpoint, made without options of its own.
@@ -84,6 +85,8 @@ def export_model(
         folder.mkdir()
         settings = _settings(pipe, format, dtype, quantize)
         _write_tokenizer(pipe, folder)
+        # For `load_exported`, as Transformers expects it.
+        pipe.model.config.save_pretrained(folder)
         export_graph(pipe.model, settings.inputs, folder)
         if format == "openvino":
             convert_to_openvino(folder, _calibration(pipe, texts) if quantize else None)
@@ -122,14 +125,7 @@ def _settings(pipe: GlobalPointerNerPipeline, format: Format, dtype: Dtype, quan
         format=format,
         dtype=dtype,
         quantized=quantize,
-        id2label=dict(config.id2label),
-        score_threshold=config.score_threshold,
-        thresholds=config.thresholds,
-        overlap=config.overlap,
-        max_spans=config.max_spans,
-        max_span_length=config.max_span_length,
-        max_length=config.max_length,
-        word_aligned=config.word_aligned,
+        **{name: getattr(config, name) for name in RULES},
         inputs=inputs,
         max_positions=pipe.max_positions,
         model_max_length=tokenizer.model_max_length,
@@ -141,7 +137,7 @@ def _settings(pipe: GlobalPointerNerPipeline, format: Format, dtype: Dtype, quan
 def _write_tokenizer(pipe: GlobalPointerNerPipeline, folder: Path) -> None:
     if not pipe.tokenizer.is_fast:
         raise ExportError(f"{type(pipe.tokenizer).__name__} is no fast tokenizer, and has no {_TOKENIZER_NAME}.")
-    pipe.tokenizer.backend_tokenizer.save(str(folder / _TOKENIZER_NAME))
+    pipe.tokenizer.save_pretrained(folder)
 
 
 def _calibration(pipe: GlobalPointerNerPipeline, examples: Sequence[Example]) -> list[Batch]:

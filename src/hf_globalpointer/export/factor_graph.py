@@ -1,6 +1,11 @@
 """The graph that is exported: an encoder's inputs to the factors of the scores, in ONNX."""
 
 import copy
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +53,7 @@ def export_graph(model: PreTrainedModel, inputs: list[str], folder: Path) -> Non
     values["input_ids"] = torch.randint(model.base_model.config.vocab_size, (3, 11))
     if "token_type_ids" in values:
         values["token_type_ids"] = torch.zeros((3, 11), dtype=torch.long)
-    with torch.no_grad():
+    with torch.no_grad(), _quiet():
         shapes = {name: {0: Dim.DYNAMIC, 1: Dim.DYNAMIC} for name in inputs}
         exported = OnnxExporter().export(FactorModel(model).eval(), values, config=OnnxConfig(dynamic_shapes=shapes))
     program: Any = exported.program
@@ -56,3 +61,16 @@ def export_graph(model: PreTrainedModel, inputs: list[str], folder: Path) -> Non
         if "'model.classifier'" in node.metadata_props.get("pkg.torch.onnx.name_scopes", ""):
             node.name = f"{HEAD}{node.name}"
     onnx_ir.save(program, str(folder / "model.onnx"), external_data="model.onnx.data")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what exporters say of their steps, of versions and of operators that no model here has."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logging.disable(before)

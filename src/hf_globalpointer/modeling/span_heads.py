@@ -44,6 +44,35 @@ def rotate(states: Tensor, factors: Tensor) -> Tensor:
     return torch.view_as_real(pairs * factors).flatten(-2)
 
 
+def span_mask(query: Tensor, attention_mask: Tensor | None, span_token_mask: Tensor | None) -> Tensor:
+    """Bool `(B, 2, n)`: the tokens that may begin, and those that may end a span.
+
+    Args:
+        query (`torch.FloatTensor` of shape `(B, E or 1, n, d)`): For batch, length and device.
+        attention_mask (`torch.Tensor` of shape `(B, n)`, *optional*): 1 for tokens, 0 for padding.
+        span_token_mask (`torch.Tensor` of shape `(B, n)` or `(B, 2, n)`, *optional*): As of the model's `forward`.
+
+    Raises:
+        ValueError: If a mask has another shape.
+    """
+    samples, n = query.shape[0], query.shape[2]
+    mask = query.new_ones((samples, 2, n), dtype=torch.bool)
+    if attention_mask is not None:
+        if attention_mask.shape != (samples, n):
+            raise ValueError(
+                f"`attention_mask` must have shape {(samples, n)} (batch, n), got {tuple(attention_mask.shape)}."
+            )
+        mask = mask & attention_mask.to(mask.device).bool()[:, None]
+    if span_token_mask is not None:
+        if span_token_mask.shape not in ((samples, n), (samples, 2, n)):
+            raise ValueError(
+                f"`span_token_mask` must have shape {(samples, n)} (batch, n), or {(samples, 2, n)} with the "
+                f"tokens that may begin and those that may end a span; got {tuple(span_token_mask.shape)}."
+            )
+        mask = mask & span_token_mask.to(mask.device).bool().view(samples, -1, n)
+    return mask
+
+
 class SpanHead(nn.Module):
     """What the two heads share: dropout before them, rotation and scaling after, the mask, and a change of types."""
 
@@ -94,21 +123,7 @@ class SpanHead(nn.Module):
         else:
             factors = rotary_factors(query.shape[-2], self.head_size, self.rope_theta, query)
             query, key = rotate(query, factors * scale), rotate(key, factors)
-        samples, n = query.shape[0], query.shape[2]
-        mask = query.new_ones((samples, 2, n), dtype=torch.bool)
-        if attention_mask is not None:
-            if attention_mask.shape != (samples, n):
-                raise ValueError(
-                    f"`attention_mask` must have shape {(samples, n)} (batch, n), got {tuple(attention_mask.shape)}."
-                )
-            mask = mask & attention_mask.to(mask.device).bool()[:, None]
-        if span_token_mask is not None:
-            if span_token_mask.shape not in ((samples, n), (samples, 2, n)):
-                raise ValueError(
-                    f"`span_token_mask` must have shape {(samples, n)} (batch, n), or {(samples, 2, n)} with the "
-                    f"tokens that may begin and those that may end a span; got {tuple(span_token_mask.shape)}."
-                )
-            mask = mask & span_token_mask.to(mask.device).bool().view(samples, -1, n)
+        mask = span_mask(query, attention_mask, span_token_mask)
         return SpanScores(query, key, start, end, mask, max_span_length)
 
 

@@ -1,7 +1,7 @@
 """Text in, entities out: all of recognition but the network, and so without torch and Transformers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Any, NamedTuple
@@ -109,8 +109,25 @@ class TextRecognizer(ABC):
             Rows (label, start token, end token) `(B, K, 3)`, padded with -100, and their scores `(B, K)`.
         """
 
-    def recognize(self, inputs: Any, batch_size: int, options: Options) -> Any:
+    @abstractmethod
+    def __call__(self, inputs: Any, batch_size: int = 1, **options: Any) -> Any:
+        """Recognize the entities of a text, or of each of many; options as those of [`GlobalPointerNerPipeline`]."""
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels in the order of their ids."""
+        return [self.settings.id2label[index] for index in range(len(self.settings.id2label))]
+
+    def recognize(
+        self, inputs: Any, batch_size: int, options: Options, on_batch: Callable[[int], None] | None = None
+    ) -> Any:
         """The entities of a text, a list of them for a list of texts, an iterator for another iterable.
+
+        Args:
+            inputs: The text, or the texts.
+            batch_size (`int`): Windows in a batch, at most.
+            options (`Options`): Those of the call.
+            on_batch (`Callable[[int], None]`, *optional*): Called after each batch with the number of its windows.
 
         Raises:
             TypeError: If an input is no text, or no list of words.
@@ -120,7 +137,7 @@ class TextRecognizer(ABC):
         if not is_count(batch_size, at_least=1):
             raise ValueError(f"`batch_size` must be a whole number of at least 1, got {batch_size!r}.")
         if _is_single(inputs, options.is_split_into_words):
-            return next(self._recognize([inputs], 1, 1, options))
+            return next(self._recognize([inputs], 1, 1, options, on_batch))
         try:
             items = iter(inputs)
         except TypeError:
@@ -128,7 +145,8 @@ class TextRecognizer(ABC):
             raise TypeError(message) from None
         is_list = isinstance(inputs, (list, tuple))
         batches = _BATCHES_OF_A_LIST if is_list else _BATCHES_OF_A_STREAM
-        results = self._recognize(items, batch_size, batch_size * batches if batch_size > 1 else 1, options)
+        num_sorted = batch_size * batches if batch_size > 1 else 1
+        results = self._recognize(items, batch_size, num_sorted, options, on_batch)
         return list(results) if is_list else results
 
     def window_size(self, options: Options = Options()) -> tuple[int, int]:
@@ -142,7 +160,12 @@ class TextRecognizer(ABC):
         return window_size(self.tokenizer, self.max_positions, max_length, options.stride, settings.max_span_length)
 
     def _recognize(
-        self, inputs: Iterable[Any], batch_size: int, num_sorted: int, options: Options
+        self,
+        inputs: Iterable[Any],
+        batch_size: int,
+        num_sorted: int,
+        options: Options,
+        on_batch: Callable[[int], None] | None,
     ) -> Iterator[list[PredictedEntity]]:
         """Yield the entities of each input, in order; `num_sorted` of them are sorted by length into batches."""
         documents = (_document(item, options) for item in inputs)
@@ -154,7 +177,7 @@ class TextRecognizer(ABC):
             long = _first_long(windows) if options.on_long == "error" else None
             # What comes before a text that is refused comes out first.
             accepted = group[:long]
-            spans = self._find_spans(windows, len(accepted), batch_size, options)
+            spans = self._find_spans(windows, len(accepted), batch_size, options, on_batch)
             for document, found in zip(accepted, spans, strict=True):
                 yield self.choose(document, found, options)
             num_done += len(accepted)
@@ -174,7 +197,12 @@ class TextRecognizer(ABC):
         )
 
     def _find_spans(
-        self, windows: Iterable[TokenWindow], num_documents: int, batch_size: int, options: Options
+        self,
+        windows: Iterable[TokenWindow],
+        num_documents: int,
+        batch_size: int,
+        options: Options,
+        on_batch: Callable[[int], None] | None,
     ) -> list[list[CharSpan]]:
         """The spans that are found in each of the first documents, in all its windows."""
         spans: list[list[CharSpan]] = [[] for _ in range(num_documents)]
@@ -182,6 +210,8 @@ class TextRecognizer(ABC):
         for batch in self.batches(windows, batch_size):
             for window, found in zip(batch, self._spans_of(batch, options), strict=True):
                 spans[window.sample] += found
+            if on_batch:
+                on_batch(len(batch))
         return spans
 
     def batches(self, windows: list[TokenWindow], batch_size: int) -> Iterator[list[TokenWindow]]:

@@ -24,8 +24,11 @@ def check_weight_files(name: Any, variant: str | None = None, **where: Any) -> N
         where (`dict`): `revision`, `subfolder`, `cache_dir`, `token`, ... of the loading.
 
     Raises:
-        ValueError: If its index names another file, or is none, or its configuration names files itself.
+        ValueError: If its index names another file, or is none, or its configuration names files itself; or if it is
+            no checkpoint but an exported model.
     """
+    if (Path(name) / "export.json").is_file() and not any(Path(name).glob("*.safetensors")):
+        raise ValueError(f"{name} holds an exported model; load it with `load_exported`, or take the original.")
     refuse_weights_field(PreTrainedConfig.get_config_dict(name, **where)[0], f"config.json of {name}")
     file = f"model.safetensors.index.{variant}.json" if variant else "model.safetensors.index.json"
     path = cached_file(
