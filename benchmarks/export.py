@@ -4,10 +4,12 @@
 
 Throughput is that of all test texts in batches of 32, each system in turns; the bare encoder is PyTorch in float32 on
 the same batches, without tokenizing, head or decoding. F1 is strict. A cold start is the time from the start of a
-process to its first entity.
+process to its first entity. `--fuzzed` texts, pieces of the test texts and of any characters, are read by the pipeline
+and by each exported model in float32: how many entities only one of the two finds.
 """
 
 import argparse
+import random
 import statistics
 import subprocess
 import sys
@@ -23,13 +25,14 @@ from harness import medians, report
 from transformers import pipeline
 
 from hf_globalpointer import (
+    Example,
     GlobalPointerNerPipeline,
     Recognizer,
     SpanScores,
     export_model,
     read_examples,
-    score_predictions,
 )
+from hf_globalpointer.export.comparison import compare
 from hf_globalpointer.modeling.text_recognizer import Document
 from hf_globalpointer.modeling.token_windows import pad_windows
 from hf_globalpointer.runtime.span_search import Factors, spans_above
@@ -100,6 +103,23 @@ def cold_start(kind: str, folder: str) -> float:
     return statistics.median(times)
 
 
+def fuzzed(texts: Sequence[str], count: int) -> list[str]:
+    """Texts of pieces of texts and of any characters, of which some are long."""
+    generator = random.Random(0)
+    made = []
+    for _ in range(count):
+        pieces = []
+        for _ in range(generator.choice((1, 2, 3, 3, 60))):
+            text = generator.choice(texts)
+            begin = generator.randrange(len(text))
+            pieces.append(text[begin : begin + generator.randrange(60)])
+            # Not surrogates, which are no characters.
+            pieces.append("".join(chr(generator.choice((32, 10, 0x300, 0x4E2D, 0x1F600))) for _ in range(2)))
+            pieces.append("".join(map(chr, generator.choices(range(0x2FFF), k=generator.randrange(6)))))
+        made.append("".join(pieces))
+    return made
+
+
 def search_row() -> dict[str, Any]:
     """The search for spans in NumPy and in PyTorch, at (batch, n, types) = (8, 512, 66)."""
     torch.manual_seed(0)
@@ -133,6 +153,7 @@ def main() -> None:
     parser.add_argument("--test", required=True, help="labeled texts")
     parser.add_argument("--calibrate", required=True, help="development examples")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--fuzzed", type=int, default=2000)
     arguments = parser.parse_args()
     examples, dev = list(read_examples(arguments.test)), list(read_examples(arguments.calibrate))
     texts = [example.text for example in examples]
@@ -140,24 +161,33 @@ def main() -> None:
     rows = []
     with TemporaryDirectory() as folder:
         systems: dict[str, Any] = {"pipeline": pipe}
+        paths = {name: Path(folder) / str(index) for index, name in enumerate(EXPORTS)}
         for name, options in EXPORTS.items():
-            path = Path(folder) / str(len(systems))
-            export_model(pipe, path, examples=dev, max_f1_loss=100, **options)
-            systems[name] = Recognizer(path)
+            export_model(pipe, paths[name], examples=dev, max_f1_loss=100, **options)
+            systems[name] = Recognizer(paths[name])
+        systems["pipeline, bfloat16"] = pipeline(
+            "global-pointer-ner", model=arguments.model, device="cpu", dtype="bfloat16"
+        )
+        systems["pipeline, compiled"] = pipeline("global-pointer-ner", model=arguments.model, device="cpu")
+        systems["pipeline, compiled"].model.compile(dynamic=True)
         runs = {name: lambda system=system: system(texts, batch_size=BATCH) for name, system in systems.items()}
         times = medians({"bare encoder": BareEncoder(pipe, texts), **runs}, arguments.rounds)
         for name, seconds in times.items():
             row: dict[str, Any] = {"system": name, "texts a second": len(texts) / seconds}
             row["against the bare encoder"] = times["bare encoder"] / seconds
             if name in systems:
-                row["test F1"] = f"{score_predictions(examples, systems[name](texts, batch_size=BATCH)).micro.f1:.4f}"
+                found = compare(pipe, systems[name], examples, BATCH)
+                row |= {"test F1": f"{found.exported_f1:.4f}", "entities only one finds": found.different_entities}
+                row |= {"largest difference": f"{found.score_difference:.2g}"}
                 median, slow = latencies(systems[name], texts)
                 row |= {"one text, median": f"{median:.1f} ms", "one text, 99 %": f"{slow:.1f} ms"}
             rows.append(row)
         starts = {"pipeline": cold_start("pipeline", arguments.model)}
-        starts |= {
-            name: cold_start("Recognizer", str(Path(folder) / str(i))) for name, i in (("ONNX", 1), ("OpenVINO", 3))
-        }
+        starts |= {name: cold_start("Recognizer", str(paths[name])) for name in ("ONNX Runtime", "OpenVINO")}
+        fuzz = fuzzed(texts, arguments.fuzzed)
+        for name in ("ONNX Runtime", "OpenVINO"):
+            found = compare(pipe, systems[name], [Example(text) for text in fuzz], BATCH)
+            rows.append({"system": f"{name}, {found.texts:,} fuzzed texts", "differences": found.summary()})
     for name, seconds in starts.items():
         rows.append(
             {"system": f"cold start, {name}", "time": f"{seconds:.2f} s", "ratio": seconds / starts["pipeline"]}

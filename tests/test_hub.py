@@ -18,8 +18,14 @@ from huggingface_hub import HfApi, constants
 from transformers import AutoModelForTokenClassification, AutoTokenizer, PreTrainedTokenizerFast, pipeline
 from transformers.utils.hub import hf_api
 
-from conftest import MODELS, make_model
-from hf_globalpointer import BertForEfficientGlobalPointer, GlobalPointerNerPipeline
+from conftest import MODELS, Exported, make_model
+from hf_globalpointer import (
+    BertForEfficientGlobalPointer,
+    ExportError,
+    GlobalPointerNerPipeline,
+    Recognizer,
+    load_exported,
+)
 from hub_server import Fault, HubServer
 
 
@@ -400,3 +406,20 @@ def test_an_index_that_names_a_pickle_is_refused(hub: HubServer, model: torch.nn
         load()
     assert not asked_for(hub, "shard.bin")
     assert not trace.exists()
+
+
+def test_an_exported_model_comes_from_the_hub_too(hub: HubServer, exported: Exported) -> None:
+    pipe, folder = exported
+    HfApi().create_repo(REPO)
+    HfApi().upload_folder(repo_id=REPO, folder_path=folder)
+    HfApi().create_tag(REPO, tag="v1")
+    HfApi().delete_file("export.json", REPO)
+    expected = pipe(TEXT)
+    assert expected
+    exported_pipe = pipeline(TASK, model=load_exported(REPO, revision="v1"), tokenizer=REPO)
+    for recognize in (Recognizer.from_pretrained(REPO, revision="v1"), exported_pipe):
+        assert [(e["start"], e["end"], e["entity_group"]) for e in recognize(TEXT)] == [
+            (e["start"], e["end"], e["entity_group"]) for e in expected
+        ]
+    with pytest.raises(ExportError, match=r"is no exported model: it has no export\.json"):
+        load_exported(REPO)

@@ -40,6 +40,10 @@ missing = ("torch", "transformers", "huggingface_hub", "datasets", "accelerate",
 importlib.machinery.PathFinder.find_spec = staticmethod(
     lambda name, *more: None if name.split(".")[0] in missing else find(name, *more)
 )
+import hf_globalpointer
+if sys.argv[1] == "predict":
+    from hf_globalpointer_cli import main
+    raise SystemExit(main())
 from hf_globalpointer import Recognizer
 found = Recognizer.from_pretrained(sys.argv[1])(json.load(sys.stdin), batch_size=4, threshold=0.02)
 assert not [name for name in missing if name in sys.modules]
@@ -106,6 +110,18 @@ def test_it_runs_where_torch_and_transformers_are_not_installed(
     done = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr
     assert json.loads(done.stdout) == Recognizer(folder)(texts, batch_size=4, threshold=0.02)
+
+
+def test_predict_runs_there_too_and_says_what_a_checkpoint_takes(exported: Exported, tmp_path: Path) -> None:
+    folder = exported[1]
+    command = [sys.executable, "-c", WITHOUT_TORCH, "predict", "abc", "--model"]
+    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    found = json.loads(done.stdout)["entities"]
+    assert [(e["start"], e["end"]) for e in found] == [(e["start"], e["end"]) for e in Recognizer(folder)("abc")]
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "is no exported model, and to load a checkpoint takes transformers: pip install" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
-from conftest import make_model
+from conftest import make_model, make_pipeline
 
 
 def batch(n: int) -> dict[str, torch.Tensor]:
@@ -46,3 +47,17 @@ def test_evaluation_compiles_whole_with_dynamic_shapes(kind: str) -> None:
             assert expected.spans.shape[1] > 0
             assert torch.equal(output.spans, expected.spans)
             torch.testing.assert_close(output.loss, expected.loss)
+
+
+def test_the_pipeline_of_a_compiled_model_runs_compiled_graphs_once_for_all_lengths() -> None:
+    torch._dynamo.reset()
+    expected, pipe = make_pipeline("efficient"), make_pipeline("efficient")
+    counter = CompileCounter()
+    pipe.model.compile(dynamic=True, backend=counter, fullgraph=True)
+    for text in ("ab cd", "abcdefgh", "a b c d e f g h a b"):
+        found, wanted = pipe(text), expected(text)
+        assert [(e["start"], e["end"], e["entity_group"]) for e in found] == [
+            (e["start"], e["end"], e["entity_group"]) for e in wanted
+        ]
+    # The encoder and the head.
+    assert counter.frame_count == 2

@@ -96,7 +96,8 @@ def load_recognizer(name: str) -> "TextRecognizer":
     """What recognizes entities: an exported model in its own runtime, or the pipeline of a checkpoint.
 
     Raises:
-        OSError: If there is none of the two.
+        InputError: If it is a checkpoint, and PyTorch or Transformers is not installed.
+        OSError: If it is none of the two.
     """
     from ..runtime.settings import SETTINGS_NAME
 
@@ -104,7 +105,13 @@ def load_recognizer(name: str) -> "TextRecognizer":
         from ..runtime.recognizer import Recognizer
 
         return Recognizer(name)
-    return load_pipeline(name)
+    try:
+        return load_pipeline(name)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{name} is no exported model, and to load a checkpoint takes {error.name}: pip install hf-globalpointer; "
+            "or export it where that is installed."
+        ) from error
 
 
 def recognize(

@@ -6,8 +6,7 @@ from typing import Any
 
 from ..data.examples import Example
 from ..evaluation.metrics import score_predictions
-from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
-from ..runtime.recognizer import Recognizer
+from ..modeling.text_recognizer import TextRecognizer
 
 
 # The probability from which spans are compared, those that are no entities included.
@@ -57,13 +56,13 @@ class Comparison:
 
 
 def compare(
-    pipe: GlobalPointerNerPipeline, recognizer: Recognizer, examples: Sequence[Example], batch_size: int = 32
+    pipe: TextRecognizer, recognizer: TextRecognizer, examples: Sequence[Example], batch_size: int = 32
 ) -> Comparison:
     """Run both models on the same texts.
 
     Args:
-        pipe (`GlobalPointerNerPipeline`): The original.
-        recognizer (`Recognizer`): The exported model.
+        pipe (`TextRecognizer`): The original: its pipeline.
+        recognizer (`TextRecognizer`): The exported model.
         examples (`Sequence[Example]`): The texts; where they have entities of the model's labels, F1 is compared too.
         batch_size (`int`, *optional*, defaults to 32): Windows in a batch.
     """
@@ -73,7 +72,7 @@ def compare(
         _scores(each(texts, batch_size=batch_size, threshold=_FLOOR, overlap="all")) for each in (pipe, recognizer)
     ]
     f1s: list[float | None] = [None, None]
-    if any(entity.label in pipe.model.config.label2id for example in examples for entity in example.entities):
+    if any(entity.label in pipe.labels for example in examples for entity in example.entities):
         f1s = [score_predictions(examples, found).micro.f1 for found in (original, exported)]
     places = [_scores(found).keys() for found in (original, exported)]
     both = scores[0].keys() & scores[1].keys()

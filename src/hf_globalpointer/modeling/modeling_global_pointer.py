@@ -195,6 +195,16 @@ class GenericForGlobalPointer(PreTrainedModel):
         limit: int | None = self.base_model.config.to_dict().get("max_position_embeddings")
         return limit
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile encoder and head in place, so that [`span_scores`] and the pipeline run compiled as `forward` does.
+
+        Args:
+            args: Those of `torch.compile`.
+            kwargs: Those of `torch.compile`, such as `dynamic=True`, with which it compiles once for all lengths.
+        """
+        self.base_model.compile(*args, **kwargs)
+        self.classifier.compile(*args, **kwargs)
+
     @can_return_tuple
     def forward(
         self,
