@@ -22,7 +22,8 @@ demo: setup  ## Train on the sample data, reload the checkpoint, show entities (
 	$(BIN)/python examples/demo.py demo-output
 
 test: quality  ## Check style and types, then run all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	# What takes longest comes first, so that neither process is left alone with it.
+	$(BIN)/python -m pytest tests/distributed tests/examples tests/export tests --numprocesses 2 --dist loadfile
 
 quality: setup  ## Check format, lint, types and the direction of imports
 	$(BIN)/ruff format --check .

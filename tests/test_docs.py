@@ -84,6 +84,7 @@ def test_the_python_of_export_runs_as_it_stands(
 ) -> None:
     # An untrained model finds entities everywhere, which takes long to compare on the samples.
     instead = {'model="my-ner"), "my-ner-exported")': f'model="{checkpoint}"), "my-ner-exported", examples=few)'}
+    instead['model="my-ner"'] = f'model="{checkpoint}"'
     run_python("docs/export.md", instead, few=[Example("The University of Leeds lies in Leeds.")])
     assert "Texts compared: 1; " in capsys.readouterr().out
 

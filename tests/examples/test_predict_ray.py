@@ -48,6 +48,14 @@ def expected(data: Path, checkpoint: Path) -> Found:
     return {record["id"]: entities for record, entities in zip(records, found, strict=True)}
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a Ray cluster, started once for all runs but those that start their own."""
+    ray.init(num_cpus=3, include_dashboard=False)
+    yield ray.get_runtime_context().gcs_address
+    ray.shutdown()
+
+
 def arguments(data: Path, checkpoint: Path, output: Path) -> list[object]:
     return ["--model", checkpoint, "--input", data, "--output", output, "--rows_per_file", 8, "--batch_size", 4]
 
@@ -75,29 +83,24 @@ def kill_midway(words: list[str], output: Path, kill: Callable[[int], None]) -> 
 
 
 def test_a_killed_worker_loses_and_doubles_nothing(
-    data: Path, checkpoint: Path, expected: Found, tmp_path: Path
+    data: Path, checkpoint: Path, expected: Found, cluster: str, tmp_path: Path
 ) -> None:
     def kill_a_worker(driver: int) -> None:
-        family = psutil.Process(driver).children(recursive=True)
+        # Those of the cluster, which this process has started.
+        family = psutil.Process().children(recursive=True)
         next(process for process in family if "MapWorker" in process.cmdline()[0]).kill()
 
-    words = command(SCRIPT, *arguments(data, checkpoint, tmp_path / "out"))
+    words = command(SCRIPT, *arguments(data, checkpoint, tmp_path / "out"), "--address", cluster)
     code, shown = kill_midway(words, tmp_path / "out", kill_a_worker)
     assert code == 0, shown
     assert_all_there_once(tmp_path / "out", expected)
 
 
-@pytest.fixture(scope="module")
-def ray_of_this_process() -> Iterator[None]:
-    """Ray, started once for all that ends before a worker is needed."""
-    ray.init(num_cpus=2, include_dashboard=False)
-    yield
-    ray.shutdown()
-
-
-def test_its_own_output_is_an_input(data: Path, checkpoint: Path, expected: Found, tmp_path: Path) -> None:
+def test_its_own_output_is_an_input(
+    data: Path, checkpoint: Path, expected: Found, cluster: str, tmp_path: Path
+) -> None:
     for name, source in (("first", data), ("second", tmp_path / "first")):
-        run(SCRIPT, *arguments(source, checkpoint, tmp_path / name))
+        run(SCRIPT, *arguments(source, checkpoint, tmp_path / name), "--address", cluster)
         (tmp_path / name / "_SUCCESS").touch()  # as other tools write
         assert_all_there_once(tmp_path / name, expected)
 
@@ -111,7 +114,7 @@ def test_its_own_output_is_an_input(data: Path, checkpoint: Path, expected: Foun
         ([], "holds no rows"),
     ],
 )
-@pytest.mark.usefixtures("ray_of_this_process")
+@pytest.mark.usefixtures("cluster")
 def test_wrong_ids_are_told_and_leave_no_trace(
     ids: list[object], message: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

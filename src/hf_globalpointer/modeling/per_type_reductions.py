@@ -116,7 +116,7 @@ def _(
 
 
 @torch.library.custom_op(f"{NAMESPACE}::row_reduction_backward", mutates_args=())
-def _row_reduction_backward(
+def row_reduction_backward(
     grad: Tensor,
     grad_positives: Tensor,
     result: Tensor | None,
@@ -148,7 +148,7 @@ def _row_reduction_backward(
         return joined
 
 
-@_row_reduction_backward.register_fake
+@row_reduction_backward.register_fake
 def _(grad: Tensor, grad_positives: Tensor, result: Tensor | None, query: Tensor, key: Tensor, *inputs: Any) -> Any:
     return query.new_empty(query.shape), key.new_empty(key.shape)
 
@@ -164,11 +164,11 @@ def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) 
 
 
 def _logsumexp_backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-    return *_row_reduction_backward(*grads, *ctx.saved_tensors, ctx.max_span_length), None, None, None
+    return *row_reduction_backward(*grads, *ctx.saved_tensors, ctx.max_span_length), None, None, None
 
 
 def _softplus_backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-    return *_row_reduction_backward(*grads, None, *ctx.saved_tensors, ctx.max_span_length), None, None, None
+    return *row_reduction_backward(*grads, None, *ctx.saved_tensors, ctx.max_span_length), None, None, None
 
 
 row_logsumexp.register_autograd(_logsumexp_backward, setup_context=_save_result)
