@@ -21,8 +21,8 @@ demo: setup  ## Train on the sample data, reload the checkpoint, show entities (
 	rm -rf demo-output
 	$(BIN)/python examples/demo.py demo-output
 
+# What takes longest comes first, so that neither process is left alone with it.
 test: quality  ## Check style and types, then run all tests
-	# What takes longest comes first, so that neither process is left alone with it.
 	$(BIN)/python -m pytest tests/distributed tests/examples tests/export tests --numprocesses 2 --dist loadfile
 
 quality: setup  ## Check format, lint, types and the direction of imports
