@@ -14,7 +14,7 @@ setup: $(BIN)/.installed  ## Make .venv and install the package for development
 $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[demo,dev]'
 	@touch $@
 
 demo: setup  ## Train on the sample data, reload the checkpoint, show entities (a few minutes)
@@ -23,7 +23,8 @@ demo: setup  ## Train on the sample data, reload the checkpoint, show entities (
 
 # What takes longest comes first, so that neither process is left alone with it.
 test: quality  ## Check style and types, then run all tests
-	$(BIN)/python -m pytest tests/distributed tests/examples tests/export tests --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest tests/distributed tests/examples tests/export tests \
+		--numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 quality: setup  ## Check format, lint, types and the direction of imports
 	$(BIN)/ruff format --check .

@@ -109,7 +109,7 @@ def fuzzed(texts: Sequence[str], count: int) -> list[str]:
     made = []
     for _ in range(count):
         pieces = []
-        for _ in range(generator.choice((1, 2, 3, 3, 60))):
+        for _ in range(generator.choice((1, 2, 2, 3, 3, 3, 3, 3, 3, 30))):
             text = generator.choice(texts)
             begin = generator.randrange(len(text))
             pieces.append(text[begin : begin + generator.randrange(60)])

@@ -40,8 +40,8 @@ def interpreted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["class_imbalance", "bce"])
-@pytest.mark.parametrize("max_span_length", [None, 1, 17])
-@pytest.mark.parametrize("n", [1, 16, 37])
+@pytest.mark.parametrize("max_span_length", [None, 17])
+@pytest.mark.parametrize("n", [1, 37])
 def test_loss_and_gradients_are_those_of_the_dense_definition(
     kind: str, n: int, max_span_length: int | None, interpreted: list[str]
 ) -> None:
