@@ -53,7 +53,7 @@ def export_graph(model: PreTrainedModel, inputs: list[str], folder: Path) -> Non
     values["input_ids"] = torch.randint(model.base_model.config.vocab_size, (3, 11))
     if "token_type_ids" in values:
         values["token_type_ids"] = torch.zeros((3, 11), dtype=torch.long)
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), quiet():
         shapes = {name: {0: Dim.DYNAMIC, 1: Dim.DYNAMIC} for name in inputs}
         exported = OnnxExporter().export(FactorModel(model).eval(), values, config=OnnxConfig(dynamic_shapes=shapes))
     program: Any = exported.program
@@ -64,7 +64,7 @@ def export_graph(model: PreTrainedModel, inputs: list[str], folder: Path) -> Non
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep back what exporters say of their steps, of versions and of operators that no model here has."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

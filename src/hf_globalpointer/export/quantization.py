@@ -1,5 +1,6 @@
 """Graphs in OpenVINO's form and in int8; the span head always stays in float32."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .factor_graph import HEAD
+from .factor_graph import HEAD, quiet
 
 
 Batch = Mapping[str, NDArray[np.int64]]
@@ -23,16 +24,17 @@ def quantize_onnx(folder: Path) -> None:
     graph = onnx.load(path, load_external_data=False).graph
     head = [node.name for node in graph.node if node.name.startswith(HEAD)]
     quantized = folder / "quantized.onnx"
-    quantize_dynamic(
-        path,
-        quantized,
-        weight_type=QuantType.QInt8,
-        per_channel=True,
-        # Processors without VNNI add products in 16 bits, which overflow with weights of 8.
-        reduce_range=True,
-        nodes_to_exclude=head,
-        op_types_to_quantize=["MatMul", "Gemm"],
-    )
+    with quiet():
+        quantize_dynamic(
+            path,
+            quantized,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            # Processors without VNNI add products in 16 bits, which overflow with weights of 8.
+            reduce_range=True,
+            nodes_to_exclude=head,
+            op_types_to_quantize=["MatMul", "Gemm"],
+        )
     # In two files again, whatever the size.
     model = onnx.load(quantized)
     for old in (quantized, path, folder / "model.onnx.data"):
@@ -54,6 +56,8 @@ def convert_to_openvino(folder: Path, calibration: Sequence[Batch] | None) -> No
         import nncf
         from nncf.quantization.advanced_parameters import OverflowFix
 
+        # Else it names every operation that it leaves alone.
+        nncf.set_log_level(logging.WARNING)
         names = [each.get_any_name() for each in model.inputs]
         data = nncf.Dataset([{name: batch[name] for name in names} for batch in calibration])
         scope = nncf.IgnoredScope(names=_products(model), patterns=[f"{re.escape(HEAD)}.*"])
