@@ -75,6 +75,11 @@ def test_the_rules_are_those_of_the_export(exported: Exported, loaded: GlobalPoi
     assert (loaded.model.device.type, loaded.model.dtype) == ("cpu", torch.float32)
 
 
+def test_it_is_not_compiled_again(loaded: GlobalPointerNerPipeline) -> None:
+    with pytest.raises(ValueError, match="is a compiled graph already"):
+        loaded.model.compile(dynamic=True)
+
+
 def test_saving_copies_the_folder(loaded: GlobalPointerNerPipeline, tmp_path: Path) -> None:
     loaded.save_pretrained(tmp_path / "copy")
     (found, expected) = (recognize("ab cd") for recognize in (Recognizer(tmp_path / "copy"), loaded))

@@ -53,6 +53,10 @@ class ExportedForGlobalPointer(GenericForGlobalPointer):
         """The most tokens of an input that the encoder has positions for, or `None` if nothing limits them."""
         return self._settings.max_positions
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Raise a `ValueError`: the graph is compiled already."""
+        raise ValueError("An exported model is a compiled graph already; compile the original.")
+
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
         """As [`load_exported`]."""
@@ -75,7 +79,7 @@ class ExportedForGlobalPointer(GenericForGlobalPointer):
         if "input_ids" not in given or not given.keys() <= {"input_ids", "token_type_ids"}:
             raise ValueError(
                 "An exported model takes `input_ids`, `attention_mask`, `token_type_ids` and `span_token_mask`, got "
-                f"{', '.join(given)}."
+                f"{', '.join(given) or 'none of them'}."
             )
         ids = given["input_ids"]
         inputs = {

@@ -65,9 +65,10 @@ def backward(
     # No span takes part in a sum that is not one; the other sum needs none.
     sums = grad if result is None else result.masked_fill(result <= LOWEST, torch.inf).contiguous()
     grads = torch.empty_like(query), torch.empty_like(key)
-    for kernel, into in zip((_query_gradients, _key_gradients), grads, strict=True):
-        spans = _spans(mask, positives, query.shape[1], max_span_length)
-        kernel[_grid(query)](query, key, *spans, grad, sums, into, **_sizes(query), is_softplus=result is None)
+    spans = _spans(mask, positives, query.shape[1], max_span_length)
+    options = {**_sizes(query), "is_softplus": result is None}
+    for of_keys, into in enumerate(grads):
+        _gradients[_grid(query)](query, key, *spans, grad, sums, into, **options, of_keys=bool(of_keys))
     add_gradients_at(grad_positives, positives, query, key, grads)
     return grads
 
@@ -206,7 +207,7 @@ def _shares(s: Any, starts: Any, n: Any, grad: Any, sums: Any, is_softplus: tl.c
 
 
 @triton.jit
-def _query_gradients(
+def _gradients(
     query: Any,
     key: Any,
     may_end: Any,
@@ -223,59 +224,31 @@ def _query_gradients(
     width: tl.constexpr,
     tile: tl.constexpr,
     is_softplus: tl.constexpr,
+    of_keys: tl.constexpr,
 ) -> None:
-    """The gradients of the queries of a tile of start tokens: sum_j g_ij k_j."""
+    """The gradients of the queries of a tile of start tokens, sum_j g_ij k_j, or of the keys of one of end tokens."""
     matrix, sample, label, begin = _place(labels, n, tile)
     listed = _listed(bounds, firsts, num_listed, sample, label, labels)
-    starts = begin + tl.arange(0, tile)
-    places, inside = _vectors(query + matrix * n * d, starts, n, d, width)
-    q = tl.load(places, mask=inside, other=0.0)
+    first_vector = matrix * n * d
+    tokens = begin + tl.arange(0, tile)
+    places, inside = _vectors((key if of_keys else query) + first_vector, tokens, n, d, width)
+    own = tl.load(places, mask=inside, other=0.0)
     total = tl.zeros((tile, width), tl.float32)
-    for other in range(begin, tl.minimum(n, begin + tile + longest - 1), tile):
-        ends = other + tl.arange(0, tile)
-        key_places, key_inside = _vectors(key + matrix * n * d, ends, n, d, width)
-        k = tl.load(key_places, mask=key_inside, other=0.0)
-        s = _negative_scores(q, k, starts, ends, n, may_end + sample * n, listed, longest)
-        g = _shares(s, starts, n, grad + matrix * n, sums + matrix * n, is_softplus)
-        total += tl.dot(g, k.to(tl.float32), input_precision="ieee")
-    places, inside = _vectors(into + matrix * n * d, starts, n, d, width)
-    tl.store(places, total, mask=inside)
-
-
-@triton.jit
-def _key_gradients(
-    query: Any,
-    key: Any,
-    may_end: Any,
-    bounds: Any,
-    firsts: Any,
-    num_listed: Any,
-    longest: Any,
-    grad: Any,
-    sums: Any,
-    into: Any,
-    labels: Any,
-    n: Any,
-    d: tl.constexpr,
-    width: tl.constexpr,
-    tile: tl.constexpr,
-    is_softplus: tl.constexpr,
-) -> None:
-    """The gradients of the keys of a tile of end tokens: sum_i g_ij q_i."""
-    matrix, sample, label, begin = _place(labels, n, tile)
-    listed = _listed(bounds, firsts, num_listed, sample, label, labels)
-    ends = begin + tl.arange(0, tile)
-    places, inside = _vectors(key + matrix * n * d, ends, n, d, width)
-    k = tl.load(places, mask=inside, other=0.0)
-    total = tl.zeros((tile, width), tl.float32)
-    # From the tile of the first start token that reaches this far.
-    first = tl.maximum(begin - longest + 1, 0) // tile * tile
-    for other in range(first, begin + tile, tile):
-        starts = other + tl.arange(0, tile)
-        query_places, query_inside = _vectors(query + matrix * n * d, starts, n, d, width)
-        q = tl.load(query_places, mask=query_inside, other=0.0)
-        s = _negative_scores(q, k, starts, ends, n, may_end + sample * n, listed, longest)
-        g = _shares(s, starts, n, grad + matrix * n, sums + matrix * n, is_softplus)
-        total += tl.dot(tl.trans(g), q.to(tl.float32), input_precision="ieee")
-    places, inside = _vectors(into + matrix * n * d, ends, n, d, width)
+    if of_keys:
+        # From the tile of the first start token that reaches this far.
+        low, high = tl.maximum(begin - longest + 1, 0) // tile * tile, begin + tile
+    else:
+        low, high = begin, tl.minimum(n, begin + tile + longest - 1)
+    for other in range(low, high, tile):
+        others = other + tl.arange(0, tile)
+        places, inside = _vectors((query if of_keys else key) + first_vector, others, n, d, width)
+        vectors = tl.load(places, mask=inside, other=0.0)
+        if of_keys:
+            s = _negative_scores(vectors, own, others, tokens, n, may_end + sample * n, listed, longest)
+            g = tl.trans(_shares(s, others, n, grad + matrix * n, sums + matrix * n, is_softplus))
+        else:
+            s = _negative_scores(own, vectors, tokens, others, n, may_end + sample * n, listed, longest)
+            g = _shares(s, tokens, n, grad + matrix * n, sums + matrix * n, is_softplus)
+        total += tl.dot(g, vectors.to(tl.float32), input_precision="ieee")
+    places, inside = _vectors(into + first_vector, tokens, n, d, width)
     tl.store(places, total, mask=inside)
