@@ -1,8 +1,6 @@
 """The benchmark of the paper: which runs there are, in which order, and what a run of each system gives."""
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
+import launching
 from conftest import letters, write
 from hf_globalpointer import read_examples, score_predictions
 
@@ -159,7 +158,7 @@ def test_tags_of_gold_entities_give_them_back(paper: Any, minilm: str) -> None:
     ]
 
 
-def test_every_system_runs(toy_encoder: Path, tmp_path: Path) -> None:
+def test_every_system_runs(paper: Any, toy_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = tmp_path / "data" / "conll04"
     data.mkdir(parents=True)
     for seed, (part, count) in enumerate({"train": 24, "dev": 8, "test": 8}.items()):
@@ -170,22 +169,26 @@ def test_every_system_runs(toy_encoder: Path, tmp_path: Path) -> None:
         '[[tables]]\ndata = "conll04"\nseeds = [1]\nsystems = ["bert-crf", "token-classification", "global-pointer"]\n'
         '[[tables]]\ndata = "conll04"\nseeds = [1]\nsystems = ["global-pointer"]\nablations = ["thresholds"]\n'
     )
-    command = [sys.executable, str(PAPER / "run.py"), "--config", str(config), "--encoder", str(toy_encoder)]
-    command += ["--data", str(tmp_path / "data"), "--work", str(tmp_path / "work"), "--lanes", "2"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, FOLDERS))}
-    results = tmp_path / "results"
-    done = subprocess.run(
-        [*command, "--results", str(results)], env=environment, capture_output=True, text=True, check=False
-    )
-    logs = [path.read_text() for path in (tmp_path / "work").rglob("log.txt")]
-    assert done.returncode == 0, (done.stderr, logs)
+    results, work = tmp_path / "results", tmp_path / "work"
+    run_module = paper("run")
+
+    def forked(runner: Any, run: Any, folder: Path) -> bool:
+        """As `_process` does, but without the time that a new process takes to import all."""
+        launching.run(PAPER / "systems" / run_module.SCRIPTS[run.system], folder / "job.json")
+        return True
+
+    monkeypatch.setattr(run_module.Runner, "_process", forked)
+    words = ["--config", config, "--encoder", toy_encoder, "--data", tmp_path / "data"]
+    words += ["--work", work, "--results", results, "--lanes", 2]
+    monkeypatch.setattr(sys, "argv", ["run.py", *map(str, words)])
+    run_module.main()
     lines = [json.loads(line) for line in (results / "conll04.jsonl").open()]
     assert {(line["system"], line["ablation"]) for line in lines} == {
         ("bert-crf", None),
         ("token-classification", None),
         ("global-pointer", None),
         ("global-pointer", "thresholds"),
-    }, logs
+    }
     for line in lines:
         correct, predicted, gold = (sum(column) for column in zip(*line["test_counts"], strict=True))
         assert line["test_f1"] == pytest.approx(2 * correct / (predicted + gold))
@@ -193,3 +196,15 @@ def test_every_system_runs(toy_encoder: Path, tmp_path: Path) -> None:
         assert line["settings"]["epochs"] == 1
         # The thresholds are those of the very model that the plain run trained.
         assert (line["seconds"] is None) == (line["ablation"] == "thresholds")
+
+
+def test_a_system_that_fails_is_told_and_its_log_named(
+    paper: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = paper("run")
+    run = module.Run("gliner", "conll04", 1, None, (1e-4, 1e-3))
+    for command, succeeds in (("true", True), ("false", False)):
+        runner = module.Runner(CONFIG, "encoder", tmp_path, tmp_path, {"gliner": command}, threads=1)
+        assert runner._process(run, tmp_path) == succeeds
+    name = "conll04/gliner/0.0001-0.001/seed-1"
+    assert capsys.readouterr().out == f"{name} failed with exit status 1: see {tmp_path}/log.txt\n"

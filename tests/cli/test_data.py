@@ -121,7 +121,7 @@ def test_help_names_the_options(run: Run) -> None:
 
 
 def test_convert_into_a_pipe(columns: Path) -> None:
-    code = "from hf_globalpointer.cli import main; main()"
+    code = "from hf_globalpointer_cli import main; main()"
     convert = [sys.executable, "-c", code, "data", "convert", str(columns), "/dev/stdout", "--to", "jsonl"]
     done = subprocess.run(convert, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

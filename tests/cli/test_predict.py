@@ -3,7 +3,6 @@ import os
 import random
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -18,6 +17,7 @@ from hf_globalpointer import Example
 from hf_globalpointer.cli import main
 from hf_globalpointer.cli.common import recognize
 from hf_globalpointer.reports.visualization import render, render_page
+from launching import start
 
 
 Run = Callable[..., tuple[int, str, str]]
@@ -105,30 +105,7 @@ def entities(line: str) -> list[tuple[int, int, str]]:
 
 # --- Interrupting and resuming -------------------------------------------------------------------------------------
 
-# Runs the command, and stops for good at one call of a function.
-STALLING = """
-import signal, sys, time
-from itertools import count
-from hf_globalpointer import GlobalPointerNerPipeline
-from hf_globalpointer.cli import main
-
-def stall(owner, name, at):
-    function, calls = getattr(owner, name), count(1)
-    def stalled(*args, **kwargs):
-        if next(calls) == at:
-            time.sleep(600)
-        return function(*args, **kwargs)
-    setattr(owner, name, stalled)
-
-# Ignored where the tests run in the background of a shell.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-where, at, *arguments = sys.argv[1:]
-if where == "writing":
-    stall(sys.modules["hf_globalpointer.cli.predict"], "_record", int(at))
-else:
-    stall(GlobalPointerNerPipeline, "_forward", int(at))
-main(["predict", *arguments])
-"""
+STALLING = Path(__file__).with_name("stalling.py")
 # Where it stops, at which call, how many lines there are then, and the exit code.
 KILLS = {
     signal.SIGINT: ("recognizing", 70, GROUP, 130),
@@ -144,24 +121,17 @@ def killed(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict
     for number, (where, at, _, _) in KILLS.items():
         folder = tmp_path_factory.mktemp(number.name)
         files = ["--output", str(folder / "found.jsonl"), "--html", str(folder / "page.html")]
-        process = subprocess.Popen(
-            [sys.executable, "-c", STALLING, where, str(at), *command, *files],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        runs[number] = (process, folder)
+        shown = folder.with_suffix(".txt")
+        runs[number] = (start(STALLING, where, at, *command, *files, shown=shown), folder, shown)
     ended = {}
-    for number, (process, folder) in runs.items():
+    for number, (process, folder, shown) in runs.items():
         partial = folder / "found.jsonl.partial"
-        give_up = time.monotonic() + 300
         while not partial.exists() or partial.read_bytes().count(b"\n") < KILLS[number][2]:
-            assert process.poll() is None, process.communicate()[1]
-            assert time.monotonic() < give_up
+            assert process.is_alive(), shown.read_text()
             time.sleep(0.05)
-        process.send_signal(number)
-        _, err = process.communicate(timeout=60)
-        ended[number] = (folder, process.returncode, err)
+        os.kill(process.pid, number)
+        process.join()
+        ended[number] = (folder, process.exitcode, shown.read_text())
     return ended
 
 

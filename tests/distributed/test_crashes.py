@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from importlib.resources import files
@@ -16,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, BertConfig, BertModel, LongformerConfig, LongformerModel
 
-from launching import ROOT, command, environment, run
+from launching import ROOT, ends, run, start
 
 
 SAMPLES = Path(str(files("hf_globalpointer.data"))) / "samples"
@@ -79,16 +78,16 @@ def test_both_scripts_learn_the_same_on_two_processes(data: Path, tmp_path: Path
         torch.testing.assert_close(value, others[name], rtol=1e-4, atol=1e-5)
 
 
-def kill_when(words: list[str], moment: Callable[[], bool]) -> bool:
-    """Start a command and kill it at a moment; whether it came before the end of the command."""
-    process = subprocess.Popen(words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None:
+def kill_when(script: str, *words: object, shown: Path, moment: Callable[[], bool]) -> bool:
+    """Start a script and kill it at a moment; whether it came before the end of the script."""
+    process = start(ROOT / "examples" / script, *words, shown=shown)
+    while process.is_alive():
         # Stopped while the moment is looked for: what is seen is what is left behind.
         os.kill(process.pid, signal.SIGSTOP)
         found = moment()
         os.kill(process.pid, signal.SIGKILL if found else signal.SIGCONT)
         if found:
-            process.wait()
+            process.join()
             return True
         time.sleep(0.001)
     return False
@@ -108,8 +107,8 @@ def test_a_run_killed_again_and_again_ends_with_the_same_weights(
     script: str, data: Path, undisturbed: dict[str, Path], tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    words = command(ROOT / "examples" / script, *arguments(script, data, output))
-    assert kill_when(words, lambda: is_writing_a_checkpoint(output, after=1))
+    words, shown = arguments(script, data, output), tmp_path / "shown.txt"
+    assert kill_when(script, *words, shown=shown, moment=lambda: is_writing_a_checkpoint(output, after=1))
     assert not (output / "all_results.json").exists()
 
     seen = set(output.glob("checkpoint-*"))
@@ -122,29 +121,27 @@ def test_a_run_killed_again_and_again_ends_with_the_same_weights(
             moment = min(moment, time.monotonic() + generator.uniform(0, 0.2))
         return time.monotonic() >= moment
 
-    assert kill_when([*words, "--resume"], some_time_after_the_next_checkpoint)
+    assert kill_when(script, *words, "--resume", shown=shown, moment=some_time_after_the_next_checkpoint)
     left = sorted(path.name for path in output.iterdir())
-    refused = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
-    assert refused.returncode != 0
-    assert "exists and is not empty; choose another, remove it, or resume the run in it" in refused.stderr
+    refused = "exists and is not empty; choose another, remove it, or resume the run in it"
+    assert refused in fails(script, *words)
     assert sorted(path.name for path in output.iterdir()) == left
 
     if script == "run_ner_no_trainer.py":
         (output / "checkpoint-best").mkdir()  # as somebody may keep one
         # As if it had been killed before it removed the older checkpoint.
         shutil.copytree(max(output.glob("checkpoint-0*")), output / "checkpoint-0001", dirs_exist_ok=True)
-    run(ROOT / "examples" / script, *arguments(script, data, output), "--resume")
+    run(ROOT / "examples" / script, *words, "--resume")
     assert_same_weights(output, undisturbed[script])
     if script == "run_ner_no_trainer.py":
         assert {path.name for path in output.glob("checkpoint*")} == {"checkpoint-best", f"checkpoint-{EPOCHS:04d}"}
 
 
 def fails(script: str, *words: object) -> str:
-    done = subprocess.run(
-        command(ROOT / "examples" / script, *words), env=environment(), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    return done.stderr.splitlines()[-1]
+    """The last line of a script that fails."""
+    code, shown = ends(ROOT / "examples" / script, *words)
+    assert code == 1, shown
+    return shown.splitlines()[-1]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -1,29 +1,29 @@
 import json
-import os
 import random
-import signal
-import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray
 from transformers import pipeline
 
-from launching import ROOT, command, environment, run
+from launching import ROOT
 
 
 sys.path.insert(0, str(ROOT / "examples"))
 import predict_ray
 
 
-SCRIPT = ROOT / "examples" / "predict_ray.py"
 TEXTS = 240
 Found = dict[str, list[dict[str, object]]]
+Recognize = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +49,26 @@ def expected(data: Path, checkpoint: Path) -> Found:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """The address of a Ray cluster, started once for all runs but those that start their own."""
+def cluster() -> Iterator[None]:
+    """A Ray cluster, started once for all runs."""
+    # Its workers import what they are sent by name, and know nothing of the folder of examples.
+    ray.cloudpickle.register_pickle_by_value(predict_ray)
     ray.init(num_cpus=3, include_dashboard=False)
-    yield ray.get_runtime_context().gcs_address
+    yield
     ray.shutdown()
 
 
-def arguments(data: Path, checkpoint: Path, output: Path) -> list[object]:
-    return ["--model", checkpoint, "--input", data, "--output", output, "--rows_per_file", 8, "--batch_size", 4]
+@pytest.fixture
+def recognize(cluster: None, monkeypatch: pytest.MonkeyPatch) -> Recognize:
+    """The script, in this process."""
+
+    def run(data: Path, checkpoint: Path, output: Path, *more: object) -> None:
+        words = ["--model", checkpoint, "--input", data, "--output", output, "--rows_per_file", 8, "--batch_size", 4]
+        monkeypatch.setattr(ray, "init", lambda **options: None)
+        monkeypatch.setattr(sys, "argv", [str(word) for word in ("", *words, *more)])
+        predict_ray.main()
+
+    return run
 
 
 def assert_all_there_once(output: Path, expected: Found) -> None:
@@ -68,41 +79,62 @@ def assert_all_there_once(output: Path, expected: Found) -> None:
         assert expected[row["id"]] == found
 
 
-def kill_midway(words: list[str], output: Path, kill: Callable[[int], None]) -> tuple[int, str]:
-    """Start a command, kill some of its processes once some files, but not all, are written, and wait for its end."""
-    process = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    until = time.monotonic() + 120
-    while len(list(output.glob("*.parquet"))) < 3:
-        assert time.monotonic() < until
-        assert process.poll() is None, process.communicate()[0]
+def files(output: Path) -> dict[Path, int]:
+    """The finished files, and when each was written."""
+    return {path: path.stat().st_mtime_ns for path in output.glob("*.parquet")}
+
+
+def kill_a_worker_midway(output: Path) -> None:
+    """Kill one once some files, but not all, are written."""
+    while len(files(output)) < 3:
         time.sleep(0.001)
-    kill(process.pid)
-    assert len(list(output.glob("*.parquet"))) < TEXTS / 8
-    shown, _ = process.communicate(timeout=120)
-    return process.returncode, shown
+    # Those of the cluster, which this process has started.
+    family = psutil.Process().children(recursive=True)
+    next(process for process in family if "MapWorker" in process.cmdline()[0]).kill()
 
 
-def test_a_killed_worker_loses_and_doubles_nothing(
-    data: Path, checkpoint: Path, expected: Found, cluster: str, tmp_path: Path
+def test_a_killed_worker_loses_and_doubles_nothing_and_a_run_that_was_broken_off_goes_on(
+    data: Path, checkpoint: Path, expected: Found, tmp_path: Path, recognize: Recognize, capsys: pytest.CaptureFixture
 ) -> None:
-    def kill_a_worker(driver: int) -> None:
-        # Those of the cluster, which this process has started.
-        family = psutil.Process().children(recursive=True)
-        next(process for process in family if "MapWorker" in process.cmdline()[0]).kill()
+    output = tmp_path / "out"
+    killer = threading.Thread(target=kill_a_worker_midway, args=[output], daemon=True)
+    killer.start()
+    recognize(data, checkpoint, output)
+    killer.join(timeout=0)
+    assert not killer.is_alive()
+    assert_all_there_once(output, expected)
 
-    words = command(SCRIPT, *arguments(data, checkpoint, tmp_path / "out"), "--address", cluster)
-    code, shown = kill_midway(words, tmp_path / "out", kill_a_worker)
-    assert code == 0, shown
-    assert_all_there_once(tmp_path / "out", expected)
+    # As a run leaves it that is killed: some files, and one that is not whole.
+    for path in sorted(files(output))[::2]:
+        path.unlink()
+    (output / "_0123.4567.partial").write_bytes(b"PAR1")
+    kept = files(output)
+    assert kept
+    recognize(data, checkpoint, output)
+    assert "rows are done; going on with the others" in capsys.readouterr().out
+    assert_all_there_once(output, expected)
+    assert kept.items() <= files(output).items()
+    assert not list(output.glob("*.partial"))
 
 
-def test_its_own_output_is_an_input(
-    data: Path, checkpoint: Path, expected: Found, cluster: str, tmp_path: Path
-) -> None:
-    for name, source in (("first", data), ("second", tmp_path / "first")):
-        run(SCRIPT, *arguments(source, checkpoint, tmp_path / name), "--address", cluster)
-        (tmp_path / name / "_SUCCESS").touch()  # as other tools write
-        assert_all_there_once(tmp_path / name, expected)
+def test_its_own_output_is_an_input(checkpoint: Path, expected: Found, tmp_path: Path, recognize: Recognize) -> None:
+    source = tmp_path / "first"
+    source.mkdir()
+    texts = {f"n{index}": text for index, text in enumerate(("ada met bob.", "", "abcd " * 15))}
+    found = pipeline("global-pointer-ner", model=str(checkpoint))(list(texts.values()))
+    rows = {"id": list(texts), "text": list(texts.values()), "entities": pa.array(found, pa.list_(predict_ray.ENTITY))}
+    pq.write_table(pa.table(rows), source / "a.parquet")
+    (source / "_SUCCESS").touch()  # as other tools write
+    recognize(source, checkpoint, tmp_path / "second", "--workers", 1)
+    assert_all_there_once(tmp_path / "second", dict(zip(texts, found, strict=True)))
+
+
+def test_a_worker_that_survived_its_run_writes_nothing(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "_run").write_text("another")
+    worker = predict_ray.Recognizer(str(checkpoint), str(tmp_path), "one", batch_size=4, threads=1)
+    with pytest.raises(RuntimeError, match="Another run has taken over"):
+        worker({"id": np.array(["n0"], object), "text": np.array(["ada"], object)})
+    assert not files(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -114,25 +146,11 @@ def test_its_own_output_is_an_input(
         ([], "holds no rows"),
     ],
 )
-@pytest.mark.usefixtures("cluster")
 def test_wrong_ids_are_told_and_leave_no_trace(
-    ids: list[object], message: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ids: list[object], message: str, checkpoint: Path, tmp_path: Path, recognize: Recognize
 ) -> None:
     source = tmp_path / "texts.jsonl"
     source.write_text("".join(json.dumps({"id": id, "text": "abc"}) + "\n" for id in ids))
-    monkeypatch.setattr(ray, "init", lambda **options: None)
-    monkeypatch.setattr(sys, "argv", [str(word) for word in ("", *arguments(source, checkpoint, tmp_path / "out"))])
     with pytest.raises(SystemExit, match=message):
-        predict_ray.main()
+        recognize(source, checkpoint, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_a_killed_run_goes_on(data: Path, checkpoint: Path, expected: Found, tmp_path: Path) -> None:
-    output = tmp_path / "out"
-    words = arguments(data, checkpoint, output)
-    code, _ = kill_midway(command(SCRIPT, *words), output, lambda driver: os.kill(driver, signal.SIGKILL))
-    assert code == -signal.SIGKILL
-    written = {path: path.stat().st_mtime_ns for path in output.glob("*.parquet")}
-    assert "rows are done; going on with the others" in run(SCRIPT, *words)
-    assert_all_there_once(output, expected)
-    assert {path: path.stat().st_mtime_ns for path in written} == written
