@@ -93,7 +93,7 @@ def test_the_commands_of_all_pages_run_as_they_stand(
     encoder: str, minilm: str, samples: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = commands()
-    names = {"train", "predict", "evaluate", "tune-thresholds", "convert", "data", "export"}
+    names = {"train", "predict", "evaluate", "tune-thresholds", "convert", "data", "export", "suggest"}
     assert {words[0] for words in lines} == names
     (samples / "old.conll").write_text("Leeds\tB-place\n\n")
     # Training first, and another model to compare with.

@@ -61,7 +61,12 @@ def test_convert_reads_the_format_it_is_told(columns: Path, tmp_path: Path, run:
 @pytest.mark.parametrize(
     ("source", "target", "more", "message"),
     [
-        ("train.txt", "a", [], "a: cannot tell the format to write; name one of jsonl, conll, brat."),
+        (
+            "train.txt",
+            "a",
+            [],
+            "a: cannot tell the format to write; name one of jsonl, conll, brat, doccano, label-studio.",
+        ),
         ("train.txt", "a.jsonl", ["--from", "xml"], "train.txt: unknown format; name one of jsonl,"),
         ("none.txt", "a.jsonl", [], "none.txt: no such file; check the path."),
         ("nested.jsonl", "a.conll", [], "nested.jsonl:1: 'Ada' (x, 0-3) and 'Ada Lovelace' (per, 0-12) overlap;"),

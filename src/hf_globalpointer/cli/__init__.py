@@ -13,6 +13,7 @@ from .data import data
 from .evaluate import evaluate
 from .export import export
 from .predict import predict
+from .suggest import suggest
 from .train import train
 from .tune_thresholds import tune_thresholds
 
@@ -41,7 +42,7 @@ def options(
     """Train, evaluate and use GlobalPointer named-entity recognition."""
 
 
-for command in (train, tune_thresholds, evaluate, predict, convert, export):
+for command in (train, tune_thresholds, evaluate, predict, suggest, convert, export):
     app.command()(command)
 app.add_typer(data)
 

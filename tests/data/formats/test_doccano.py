@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from conftest import ADA_READ, ADA_ROWS, Read, check_detected, check_malformed
+from conftest import ADA, ADA_READ, ADA_ROWS, NESTED, ODD, Read, check_detected, check_malformed, read_without_source
+from hf_globalpointer.data import Example, write_examples
 
 
 OBJECTS = [{"id": 1, "start_offset": s, "end_offset": e, "label": label} for s, e, label in ADA_ROWS]
@@ -42,3 +43,11 @@ MALFORMED: dict[str, tuple[str, Any, str]] = {
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_file_is_named(tmp_path: Path, name: str, detected: bool) -> None:
     check_malformed(tmp_path, *MALFORMED[name], detected=detected)
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    examples = [ADA, NESTED, ODD, Example("\ud83d", id=3)]
+    write_examples(examples, tmp_path / "a.jsonl", "doccano")
+    assert read_without_source(tmp_path / "a.jsonl") == examples
+    first = (tmp_path / "a.jsonl").read_text().splitlines()[0]
+    assert first == '{"text": "Ada Lovelace met Bob", "label": [[0, 12, "per"], [17, 20, "per"]]}'

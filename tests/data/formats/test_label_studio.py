@@ -4,8 +4,21 @@ from typing import Any
 
 import pytest
 
-from conftest import ADA_READ, ADA_ROWS, Read, check_detected, check_malformed, problems_of, read_texts, write_file
-from hf_globalpointer.data import DataReport
+from conftest import (
+    ADA,
+    ADA_READ,
+    ADA_ROWS,
+    NESTED,
+    ODD,
+    Read,
+    check_detected,
+    check_malformed,
+    problems_of,
+    read_texts,
+    read_without_source,
+    write_file,
+)
+from hf_globalpointer.data import DataReport, Example, read_examples, write_examples
 from hf_globalpointer.data.formats.reading import input_format
 
 
@@ -169,3 +182,25 @@ MALFORMED: dict[str, tuple[str, Any, str]] = {
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_file_is_named(tmp_path: Path, name: str, detected: bool) -> None:
     check_malformed(tmp_path, *MALFORMED[name], detected=detected)
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    examples = [ADA, NESTED, ODD, Example("\ud83d", id=3)]
+    write_examples(examples, tmp_path / "a.json", "label-studio")
+    assert read_without_source(tmp_path / "a.json") == examples
+
+
+def test_predictions_are_written_as_such(tmp_path: Path) -> None:
+    write_examples([ADA, Example("none")], tmp_path / "a.json", "label-studio", predicted=True)
+    values = [
+        {"start": 0, "end": 12, "text": "Ada Lovelace", "labels": ["per"]},
+        {"start": 17, "end": 20, "text": "Bob", "labels": ["per"]},
+    ]
+    names = {"from_name": "label", "to_name": "text", "type": "labels"}
+    regions = [{"id": f"entity-{index}", **names, "value": value} for index, value in enumerate(values)]
+    assert json.loads((tmp_path / "a.json").read_text()) == [
+        {"data": {"text": ADA.text}, "predictions": [{"result": regions}]},
+        {"data": {"text": "none"}, "predictions": [{"result": []}]},
+    ]
+    # They are no annotations, so that nobody trains on them by mistake.
+    assert not any(example.entities for example in read_examples(tmp_path / "a.json", labeled=False))

@@ -86,9 +86,13 @@ def test_output_through_a_link_and_to_a_device(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "format", "message"),
     [
-        ("out", None, "cannot tell the format to write; name one of jsonl, conll, brat."),
-        ("out.txt", None, "cannot tell the format to write; name one of jsonl, conll, brat."),
-        ("out.jsonl", "spert", "cannot tell the format to write; name one of jsonl, conll, brat."),
+        ("out", None, "cannot tell the format to write; name one of jsonl, conll, brat, doccano, label-studio."),
+        ("out.txt", None, "cannot tell the format to write; name one of jsonl, conll, brat, doccano, label-studio."),
+        (
+            "out.jsonl",
+            "spert",
+            "cannot tell the format to write; name one of jsonl, conll, brat, doccano, label-studio.",
+        ),
     ],
 )
 def test_unknown_format(tmp_path: Path, name: str, format: str | None, message: str) -> None:

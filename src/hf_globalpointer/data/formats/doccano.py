@@ -1,13 +1,13 @@
 """doccano: `{"text", "label": [[start, end, label]]}`, or `labels`, or `entities`; characters, end exclusive."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ..data_report import OnProblem
 from ..examples import DataError, Entity, Example
 from .fields import entity_label, optional_id, preview, require_field, require_type
-from .records import parsed_records
+from .records import json_text, parsed_records
 
 
 def read_doccano(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Example]:
@@ -41,3 +41,12 @@ def _entity(item: Any, where: str) -> Entity:
     else:
         raise DataError(f"{where} must be [start, end, label], got {preview(item)}.")
     return Entity(start, end, entity_label(label, where))
+
+
+def write_doccano(examples: Iterable[Example], path: Path, on_problem: OnProblem) -> None:
+    """Write an example a line, for doccano's import of JSONL; the reader gives all of it back, but `source`."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for example in examples:
+            id = {} if example.id is None else {"id": example.id}
+            rows = [[entity.start, entity.end, entity.label] for entity in example.entities]
+            file.write(json_text({**id, "text": example.text, "label": rows}) + "\n")

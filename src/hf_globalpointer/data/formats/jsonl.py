@@ -1,6 +1,5 @@
 """The package's own format, JSON Lines: `{"id", "text", "entities": [{"start", "end", "label"}]}`."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from ..data_report import OnProblem
 from ..examples import Entity, Example
 from .fields import entity_label, optional_id, require_field, require_objects
-from .records import parsed_records
+from .records import json_text, parsed_records
 
 
 def read_jsonl(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Example]:
@@ -37,16 +36,6 @@ def write_jsonl(examples: Iterable[Example], path: Path, on_problem: OnProblem) 
     """Write an example a line; the reader gives all of it back, but `source`."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for example in examples:
-            file.write(_line(example))
-
-
-def _line(example: Example) -> str:
-    entities = [{"start": e.start, "end": e.end, "label": e.label} for e in example.entities]
-    id = {} if example.id is None else {"id": example.id}
-    record = {**id, "text": example.text, "entities": entities}
-    line = json.dumps(record, ensure_ascii=False)
-    try:
-        line.encode()
-    except UnicodeEncodeError:  # a lone surrogate
-        line = json.dumps(record)
-    return line + "\n"
+            entities = [{"start": e.start, "end": e.end, "label": e.label} for e in example.entities]
+            id = {} if example.id is None else {"id": example.id}
+            file.write(json_text({**id, "text": example.text, "entities": entities}) + "\n")

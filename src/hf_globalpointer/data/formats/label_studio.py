@@ -1,13 +1,13 @@
 """Label Studio's exports: arrays of `{"id", "data": {"text"}, "annotations": [{"result": [...]}]}`, or of JSON-MIN."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ..data_report import OnProblem
 from ..examples import DataError, Entity, Example
 from .fields import check_surface, entity_label, optional_id, preview, require_field, require_objects, require_type
-from .records import parsed_records
+from .records import json_text, parsed_records
 
 
 def read_label_studio(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Example]:
@@ -29,6 +29,43 @@ def read_label_studio(path: Path, labeled: bool, on_problem: OnProblem) -> Itera
             on_problem(f"{task.source}: {problem}")
         if task.example is not None:
             yield task.example
+
+
+def write_label_studio(examples: Iterable[Example], path: Path, on_problem: OnProblem) -> None:
+    """Write an array of annotated tasks; the reader gives all of it back, but `source`.
+
+    Regions are for Label Studio's template of named entities: `<Labels name="label" toName="text">` over
+    `<Text name="text" value="$text">`.
+    """
+    _write_tasks(examples, path, "annotations")
+
+
+def write_label_studio_predictions(examples: Iterable[Example], path: Path, on_problem: OnProblem) -> None:
+    """As [`write_label_studio`], with entities that Label Studio shows as predictions, for annotators to correct."""
+    _write_tasks(examples, path, "predictions")
+
+
+def _write_tasks(examples: Iterable[Example], path: Path, name: str) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        separator = "["
+        for example in examples:
+            id = {} if example.id is None else {"id": example.id}
+            regions = [_region(number, example.text, entity) for number, entity in enumerate(example.entities)]
+            task = {**id, "data": {"text": example.text}, name: [{"result": regions}]}
+            file.write(f"{separator}\n{json_text(task)}")
+            separator = ","
+        file.write("\n]\n")
+
+
+def _region(number: int, text: str, entity: Entity) -> dict[str, Any]:
+    value = {"start": entity.start, "end": entity.end, "text": text[entity.start : entity.end]}
+    return {
+        "id": f"entity-{number}",
+        "from_name": "label",
+        "to_name": "text",
+        "type": "labels",
+        "value": {**value, "labels": [entity.label]},
+    }
 
 
 class _Task:

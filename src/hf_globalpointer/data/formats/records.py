@@ -55,6 +55,16 @@ def parsed_records(path: Path, parse: Callable[[dict[str, Any], str], _T]) -> It
         yield parsed
 
 
+def json_text(record: Any) -> str:
+    """A record as one line of JSON, in letters as they are, but for what UTF-8 cannot hold."""
+    text = json.dumps(record, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return json.dumps(record)
+    return text
+
+
 def count_records(path: Path) -> int | None:
     """The number of lines of JSON Lines that are not blank; None for an array, which would have to be decoded."""
     with opened(path) as file:

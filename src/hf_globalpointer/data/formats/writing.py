@@ -11,18 +11,26 @@ from ..examples import DataError, Example
 from .brat import write_brat
 from .conll import write_conll
 from .detection import FORMAT_OF_SUFFIX
+from .doccano import write_doccano
 from .fields import entity_label
 from .jsonl import write_jsonl
+from .label_studio import write_label_studio, write_label_studio_predictions
 
 
 __all__ = ["WRITERS", "output_format", "write_examples"]
 
+Writer = Callable[[Iterable[Example], Path, OnProblem], None]
+
 # Each takes the examples, the path, and what to do with a problem.
-WRITERS: dict[str, Callable[[Iterable[Example], Path, OnProblem], None]] = {
+WRITERS: dict[str, Writer] = {
     "jsonl": write_jsonl,
     "conll": write_conll,
     "brat": write_brat,
+    "doccano": write_doccano,
+    "label-studio": write_label_studio,
 }
+# Of the formats that tell predictions from annotations.
+_PREDICTION_WRITERS: dict[str, Writer] = {"label-studio": write_label_studio_predictions}
 
 
 def output_format(path: str | PathLike[str], format: str | None = None) -> str:
@@ -43,6 +51,7 @@ def write_examples(
     path: str | PathLike[str],
     format: str | None = None,
     *,
+    predicted: bool = False,
     report: DataReport | None = None,
 ) -> None:
     """Write examples as they come, under the name with `.partial` added until all are written; or nothing.
@@ -50,8 +59,10 @@ def write_examples(
     Args:
         examples (`Iterable[Example]`): The examples; what their reading raises passes through.
         path (`str` or `PathLike`): The file, or for brat the folder, which must be new or empty.
-        format (`str`, *optional*): `"jsonl"` (JSON Lines), `"conll"` (IOB2 columns) or `"brat"`; by default that of
-            the suffix; a folder is brat's.
+        format (`str`, *optional*): `"jsonl"` (JSON Lines), `"conll"` (IOB2 columns), `"brat"`, `"doccano"` or
+            `"label-studio"`; by default that of the suffix; a folder is brat's.
+        predicted (`bool`, *optional*, defaults to `False`): Whether the entities are predictions, which Label Studio
+            keeps apart from annotations.
         report (`DataReport`, *optional*): Counts problems, which are errors without it.
 
     Raises:
@@ -70,7 +81,8 @@ def write_examples(
     place = None
     try:
         with atomic_path(path) as place:
-            WRITERS[format](_checked(examples), place, report.add if report is not None else refuse)
+            writers = WRITERS | _PREDICTION_WRITERS if predicted else WRITERS
+            writers[format](_checked(examples), place, report.add if report is not None else refuse)
     except BaseException:
         # Without a place, what is there is another writer's; a pipe or a device stays.
         if place == partial:

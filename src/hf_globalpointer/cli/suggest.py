@@ -1,0 +1,50 @@
+"""`hf-globalpointer suggest`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..data import read_examples, write_examples
+from ..data.formats.reading import count_examples, input_format
+from ..data.formats.writing import WRITERS, output_format
+from .common import WindowLength, check_options, load_recognizer, recognize, say
+from .inputs import readable_file
+
+
+def suggest(
+    model: Annotated[str, typer.Option(help="Checkpoint: folder or Hub id; or the folder of an exported model.")],
+    input: Annotated[
+        Path, typer.Option(help="Texts to choose from, in any format; - is standard input.", callback=readable_file)
+    ],
+    output: Annotated[Path, typer.Option(help="File to write, or folder for brat.")],
+    target: Annotated[
+        str | None, typer.Option("--to", help=f"Format of OUTPUT: {', '.join(WRITERS)}; else what its suffix says.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many texts to choose.")] = 200,
+    max_length: WindowLength = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Inputs in a batch: texts, or windows of long ones.")] = 32,
+) -> None:
+    """Choose the texts whose annotation would teach a model most, and write them with its entities, to be corrected.
+
+    They are those with the most spans near the thresholds, each text with others; the first teaches most.
+    """
+    target = output_format(output, target)
+    format = input_format(input, labeled=False)
+    examples = read_examples(input, format, labeled=False)
+    recognizer = load_recognizer(model)
+
+    # It imports the pipeline's module, so after what can fail at once.
+    from ..evaluation.suggestions import choose_suggestions, suggestion_options
+
+    options = suggestion_options(recognizer) | {"max_length": max_length}
+    check_options(recognizer, options)
+    total = count_examples(input, format)
+    found = recognize(recognizer, examples, batch_size, total, **options)
+    chosen = choose_suggestions(found, recognizer.settings, top)
+    if not chosen:
+        say(f"Nothing was written: the model has no doubts about the texts of {input}.")
+        raise typer.Exit(1)
+    write_examples((each.example for each in chosen), output, target, predicted=True)
+    entities = sum(len(each.example.entities) for each in chosen)
+    say(f"{output} has {len(chosen)} texts with {entities} entities to correct, the most instructive first.")

@@ -1,0 +1,136 @@
+"""Which texts to annotate next: those of which a model knows least, and each for another reason."""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import exp, log
+from typing import Any
+
+from ..data.examples import Entity, Example
+from ..modeling.span_decoding import CharSpan, Overlap, label_thresholds, select_spans
+from ..modeling.text_recognizer import TextRecognizer
+
+
+# The probability above which a span is looked at: of one below, the model is as good as certain.
+FLOOR = 0.01
+# What a doubt is still worth once a chosen text has it.
+_REPEATED = 0.5
+
+# A label and the letters that may have it.
+Doubt = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A text to annotate.
+
+    Args:
+        example (`Example`): The text, with the entities that the model predicts.
+        value (`float`): What it adds to those suggested before it: the sum of its doubts, each from 0, certain, to 1,
+            at the threshold; halved for each text before it that has the same doubt.
+    """
+
+    example: Example
+    value: float
+
+
+def suggestion_options(recognizer: TextRecognizer) -> dict[str, Any]:
+    """The options of the call whose results [`choose_suggestions`] takes: all spans worth a look."""
+    thresholds = zip(recognizer.labels, label_thresholds(recognizer.settings, None), strict=True)
+    return {"threshold": {label: min(FLOOR, threshold) for label, threshold in thresholds}, "overlap": "all"}
+
+
+def suggest(
+    recognizer: TextRecognizer, examples: Iterable[Example], top: int, batch_size: int = 32
+) -> list[Suggestion]:
+    """The texts whose annotation would teach a model most.
+
+    A span is doubtful that scores near the threshold of its label: with d the distance of its probability from the
+    threshold, in logits, its doubt is 4 sigmoid(d) sigmoid(-d). Spans of one label and with the same letters are one
+    doubt of a text, as large as the largest. Texts are chosen one by one, each the one with the highest sum of doubts,
+    where a doubt counts half for each text chosen before that has it too; so they differ.
+
+    Args:
+        recognizer (`TextRecognizer`): A pipeline, or a `Recognizer`.
+        examples (`Iterable[Example]`): Texts; their entities are not looked at. They are held in memory.
+        top (`int`): How many to choose, at most: of the same text, and of texts without doubts, none is chosen twice
+            or at all.
+        batch_size (`int`, *optional*, defaults to 32): Windows in a batch.
+    """
+    examples = list(examples)
+    texts = (example.text for example in examples)
+    found = recognizer(texts, batch_size=batch_size, **suggestion_options(recognizer))
+    return choose_suggestions(zip(examples, found, strict=True), recognizer.settings, top)
+
+
+def choose_suggestions(
+    found: Iterable[tuple[Example, Sequence[Mapping[str, Any]]]], settings: Any, top: int
+) -> list[Suggestion]:
+    """As [`suggest`], of texts with what was found in them by its options.
+
+    Args:
+        found (`Iterable[tuple[Example, Sequence[Mapping]]]`): The texts, each with spans as the pipeline gives them.
+        settings (`PreTrainedConfig`): The model's configuration, or what has the same fields.
+        top (`int`): How many to choose, at most.
+    """
+    thresholds = dict(zip(settings.id2label.values(), label_thresholds(settings, None), strict=True))
+    candidates: dict[str, tuple[Example, dict[Doubt, float]]] = {}
+    for example, spans in found:
+        if example.text not in candidates:
+            kept = _predicted(example, spans, thresholds, settings.overlap)
+            candidates[example.text] = kept, _doubts(spans, thresholds)
+    return _choose(list(candidates.values()), top)
+
+
+def _choose(candidates: Sequence[tuple[Example, Mapping[Doubt, float]]], top: int) -> list[Suggestion]:
+    """The most valuable one, again and again.
+
+    As texts are chosen, others only lose value; so one that is still worth more than the others were, is the best.
+    """
+    heap = [(-sum(doubts.values()), index) for index, (_, doubts) in enumerate(candidates) if doubts]
+    heapq.heapify(heap)
+    known: Counter[Doubt] = Counter()
+    chosen: list[Suggestion] = []
+    while heap and len(chosen) < top:
+        _, index = heapq.heappop(heap)
+        example, doubts = candidates[index]
+        value = sum(doubt * _REPEATED ** known[key] for key, doubt in doubts.items())
+        if heap and (-value, index) > heap[0]:
+            heapq.heappush(heap, (-value, index))
+            continue
+        known.update(doubts.keys())
+        chosen.append(Suggestion(example, value))
+    return chosen
+
+
+def _predicted(
+    example: Example, spans: Iterable[Mapping[str, Any]], thresholds: Mapping[str, float], overlap: Overlap
+) -> Example:
+    """The text with the entities that the pipeline gives by default."""
+    over = (
+        CharSpan(span["start"], span["end"], span["entity_group"], span["score"])
+        for span in spans
+        if span["score"] > thresholds[span["entity_group"]]
+    )
+    entities = (Entity(span.start, span.end, span.label) for span in select_spans(over, overlap))
+    return replace(example, entities=tuple(entities))
+
+
+def _doubts(spans: Iterable[Mapping[str, Any]], thresholds: Mapping[str, float]) -> dict[Doubt, float]:
+    """What the model doubts in a text, and how much."""
+    doubts: dict[Doubt, float] = {}
+    for span in spans:
+        label, score = span["entity_group"], span["score"]
+        key = label, span["word"].casefold()
+        doubts[key] = max(doubts.get(key, 0.0), _doubt(score, thresholds[label]))
+    return doubts
+
+
+def _doubt(score: float, threshold: float) -> float:
+    """From 0, where a probability is far from the threshold, to 1, where it is at the threshold."""
+    if not 0 < score < 1:
+        return 0.0
+    odds = exp(-abs(log(score / (1 - score)) - log(threshold / (1 - threshold))))
+    # 4 sigmoid(d) sigmoid(-d)
+    return 4 * odds / (1 + odds) ** 2
