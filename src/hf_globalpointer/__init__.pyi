@@ -15,6 +15,7 @@ from .data import (
     read_examples as read_examples,
     write_examples as write_examples,
 )
+from .evaluation.calibration import Reliability as Reliability, calibrate as calibrate
 from .evaluation.evaluation import Evaluation as Evaluation
 from .evaluation.metrics import (
     ComputeSpanMetrics as ComputeSpanMetrics,

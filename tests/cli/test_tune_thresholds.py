@@ -10,7 +10,7 @@ import pytest
 from transformers import pipeline
 
 from conftest import LABELS, Run, examples_for, make_pipeline
-from hf_globalpointer import Entity, Example, best_thresholds, read_examples, score_predictions
+from hf_globalpointer import Entity, Example, best_thresholds, calibrate, read_examples, score_predictions
 from hf_globalpointer.evaluation import thresholds
 from hf_globalpointer.evaluation.threshold_curves import plot_curves
 from hf_globalpointer.evaluation.thresholds import collect_candidates
@@ -55,7 +55,7 @@ def f1_of(out: str, name: str) -> list[float]:
     return [float(line.split()[-2]) for line in lines[index : index + 2]]
 
 
-def test_the_command_changes_the_thresholds_of_a_checkpoint_and_nothing_else(
+def test_the_command_changes_thresholds_and_calibration_of_a_checkpoint_and_nothing_else(
     checkpoint: tuple[Path, Path], run: Run, tune: Run
 ) -> None:
     model, data = checkpoint
@@ -68,8 +68,10 @@ def test_the_command_changes_the_thresholds_of_a_checkpoint_and_nothing_else(
     config, results = json.loads(new["config.json"]), json.loads(new["thresholds.json"])
     assert config["thresholds"] == results["after"]["thresholds"]
     assert list(config["thresholds"]) == LABELS
-    assert config | {"thresholds": None} == json.loads(old["config.json"]) | {"thresholds": None}
-    assert list(config) == list(dict.fromkeys([*json.loads(old["config.json"]), "thresholds"]))
+    assert list(config["calibration"]) == LABELS
+    changed = {"thresholds": None, "calibration": None}
+    assert config | changed == json.loads(old["config.json"]) | changed
+    assert list(config) == list(dict.fromkeys([*json.loads(old["config.json"]), *changed]))
 
     before, after = f1_of(out, "micro")
     assert before < after
@@ -80,8 +82,27 @@ def test_the_command_changes_the_thresholds_of_a_checkpoint_and_nothing_else(
     assert list(curves["labels"]) == LABELS
     assert max(curves["micro"]["f1"]) <= results["after"]["metrics"]["f1"]
 
+    errors = [results[name]["expected_calibration_error"] for name in ("before", "after")]
+    assert errors[1] < errors[0] / 2
+    assert f"on these data: {errors[0]:.4f} before, {errors[1]:.4f} after." in err
+    assert run("evaluate", "--model", model, "--data", data, "--report", model.parent / "report")[0] == 0
+    report = json.loads((model.parent / "report" / "report.json").read_text())
+    assert report["expected_calibration_error"] == pytest.approx(errors[1])
+
+    # What it has found is found again, from a calibrated model too.
     assert tune("--model", model, "--data", data)[0] == 0
-    assert (model / "config.json").read_bytes() == new["config.json"]
+    again = json.loads((model / "config.json").read_text())
+    assert again["thresholds"] == pytest.approx(config["thresholds"])
+    for label, numbers in config["calibration"].items():
+        assert again["calibration"][label] == pytest.approx(numbers)
+
+
+def test_thresholds_may_be_kept(checkpoint: tuple[Path, Path], tune: Run) -> None:
+    model, data = checkpoint
+    assert tune("--model", model, "--data", data, "--objective", "keep")[0] == 0
+    results = json.loads((model / "thresholds.json").read_text())
+    assert results["before"]["metrics"] == results["after"]["metrics"]
+    assert results["after"]["expected_calibration_error"] < results["before"]["expected_calibration_error"] / 2
 
 
 def test_the_objective_and_another_folder_for_the_figures(checkpoint: tuple[Path, Path], tune: Run) -> None:
@@ -97,8 +118,11 @@ def test_the_objective_and_another_folder_for_the_figures(checkpoint: tuple[Path
         before, after = f1_of(out, name)
         assert before <= after
     found = collect_candidates(make_pipeline(), list(read_examples(data)))
-    micro, label = (best_thresholds(found, objective) for objective in ("micro", "label"))
-    assert json.loads((model / "config.json").read_text())["thresholds"] == label != micro
+    for objective in ("micro", "label"):
+        pipe = make_pipeline()
+        calibrate(pipe.model.config, found, best_thresholds(found, objective))
+        is_written = json.loads((model / "config.json").read_text())["thresholds"] == pipe.model.config.thresholds
+        assert is_written == (objective == "label")
 
 
 def test_labels_are_shown_and_written_letter_by_letter(tmp_path: Path, tune: Run) -> None:
@@ -112,7 +136,7 @@ def test_labels_are_shown_and_written_letter_by_letter(tmp_path: Path, tune: Run
     code, out, err = tune("--model", tmp_path / "model", "--data", data)
     assert code == 0, err
     assert all(label in out for label in LABELS_ODD)
-    assert config.read_text(encoding="utf-8").count("地名") == 3
+    assert config.read_text(encoding="utf-8").count("地名") == 4
     found = collect_candidates(pipe, [Example("ab cd", (Entity(0, 2, "$x^$"),))])
     with pytest.warns(UserWarning, match="missing from font"):
         plot_curves(found, found.thresholds, tmp_path / "curve.svg")

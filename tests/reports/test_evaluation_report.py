@@ -88,6 +88,10 @@ def test_the_scores_are_those_of_score_predictions(evaluation: Evaluation) -> No
     assert content["micro"]["f1"]["value"] == evaluation.types.metrics.micro.f1
     assert content["micro"]["f1"]["low"] <= content["micro"]["f1"]["value"] <= content["micro"]["f1"]["high"]
     assert content["macro"]["recall"]["value"] == evaluation.types.metrics.macro["recall"]
+    assert content["expected_calibration_error"] == pytest.approx(0.5)
+    assert content["reliability"][7] == {
+        "low": 0.7, "high": 0.8, "predicted": 4, "probability": 0.75, "precision": 0.25
+    }  # fmt: skip
     assert content["types"]["p"] | {"correct": 1, "predicted": 1, "gold": 2} == content["types"]["p"]
     assert content["error_kinds"] == {
         "wrong label": 1, "wrong boundary": 1, "wrong label and boundary": 0, "missed": 1, "spurious": 1
@@ -125,6 +129,7 @@ def test_markdown_tables(report: EvaluationReport) -> None:
     assert cells(markdown, "Confusion of labels")["p"] == ["1", "1", "0", "0"]
     assert cells(markdown, "What must be correct")["start and end"][-1] == "2"
     assert len(cells(markdown, "Compared with another model")) == 6
+    assert cells(markdown, "By probability") == {"0.7 to 0.8": ["4", "0.7500", "0.2500"]}
     # Every row of a table has as many cells as its header.
     for table in re.findall(r"(?:^\|.*\n)+", markdown, re.MULTILINE):
         assert len({line.count("|") for line in table.splitlines()}) == 1
@@ -140,8 +145,10 @@ def test_the_page_stands_alone_and_shows_errors_in_their_texts(report: Evaluatio
     assert "… " in read.text  # the long text is an excerpt,
     assert "x " * 51 not in read.text  # of so much
     assert "no one & <nowhere>" in read.text
-    plots = [row for row in page.split("<tr>") if "<circle" in row]
+    plots = [row for row in page.split("<tr>") if "<circle" in row.partition("</tr>")[0]]
     assert len(plots) == 5 + 2 + 2 + 2  # a group of each kind has nothing to score
+    # The reliability of four predictions of 0.75, one of them correct: 0 is at 30 and 195, 1 at 210 and 15.
+    assert '<circle cx="165.0" cy="150.0" r="10.0"' in page
 
 
 def test_only_so_many_errors_are_shown(evaluation: Evaluation) -> None:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..data import read_examples
+from ..data import Example, read_examples
 from ..data.examples import check_labels
 from .common import InputError, Overlap, atomic_file, load_pipeline, messages, say
 from .inputs import readable_file
@@ -21,10 +21,12 @@ from .inputs import readable_file
 if TYPE_CHECKING:
     from ..evaluation.metrics import SpanMetrics
     from ..evaluation.threshold_curves import Curve
+    from ..evaluation.thresholds import Candidates
+    from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 
 _NOTE = (
-    "The thresholds in config.json were chosen later, with `hf-globalpointer tune-thresholds`; the scores above were "
-    "measured with those before them."
+    "The thresholds and the calibration in config.json were chosen later, with `hf-globalpointer tune-thresholds`; "
+    "the scores above were measured with those before them."
 )
 
 
@@ -33,22 +35,25 @@ class Objective(StrEnum):
 
     micro = "micro"
     label = "label"
+    keep = "keep"
 
 
 @dataclass(frozen=True)
 class ThresholdResult:
-    """Thresholds, and the metrics they give."""
+    """Thresholds, the metrics they give, and how far probabilities are off."""
 
     thresholds: dict[str, float]
     metrics: "SpanMetrics"
+    calibration_error: float
 
     def score(self, objective: Objective) -> float:
         """What is to be highest: micro-F1, or the mean of the labels' F1."""
-        return self.metrics.micro.f1 if objective == Objective.micro else self.metrics.macro["f1"]
+        return self.metrics.macro["f1"] if objective == Objective.label else self.metrics.micro.f1
 
-    def to_dict(self) -> dict[str, dict[str, float]]:
-        """Both, with flat metrics."""
-        return {"thresholds": self.thresholds, "metrics": self.metrics.to_dict()}
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, with flat metrics."""
+        error = {"expected_calibration_error": self.calibration_error}
+        return {"thresholds": self.thresholds, "metrics": self.metrics.to_dict(), **error}
 
     def rows(self) -> list[list[str]]:
         """The cells of a table: of each type, then micro, then macro."""
@@ -63,7 +68,11 @@ def tune_thresholds(
         Path, typer.Option(help="Labeled texts to choose the thresholds on: never test data.", callback=readable_file)
     ],
     objective: Annotated[
-        Objective, typer.Option(help="What is to be highest: micro-F1, or the F1 of each label, and so macro-F1.")
+        Objective,
+        typer.Option(
+            help="What is to be highest: micro-F1, or the F1 of each label, and so macro-F1; or keep the thresholds, "
+            "and only calibrate."
+        ),
     ] = Objective.micro,
     output: Annotated[
         Path | None, typer.Option(help="Folder for thresholds.json and curve.json; the checkpoint's by default.")
@@ -75,7 +84,8 @@ def tune_thresholds(
 ) -> None:
     """Find the threshold of each label that gives the best F1 on development data, and write it into the checkpoint.
 
-    Never give it test data: on data that thresholds were chosen on, scores come out too high.
+    With it goes what makes probabilities mean how often entities are correct. Never give it test data: on data that
+    thresholds were chosen on, scores come out too high.
     """
     if plot and find_spec("matplotlib") is None:
         raise InputError("--plot needs matplotlib: pip install 'hf-globalpointer[plot]'")
@@ -87,8 +97,7 @@ def tune_thresholds(
     examples = list(read_examples(data))
 
     # These take seconds to import.
-    from ..evaluation.pipeline_metrics import evaluate_examples
-    from ..evaluation.threshold_curves import plot_curves, precision_recall_curve
+    from ..evaluation.calibration import calibrate, reset_calibration
     from ..evaluation.thresholds import FLOOR, best_thresholds, collect_candidates
     from ..training.run_folder import check_output_folder
 
@@ -98,41 +107,80 @@ def tune_thresholds(
     for each in (model, folder):
         check_output_folder(each, resume=True)
 
+    config = pipe.model.config
+    before = _measure(pipe, examples, batch_size)
+    reset_calibration(config)
     with messages.status(f"Looking for all spans of a probability above {FLOOR} ..."):
         candidates = collect_candidates(pipe, examples, batch_size)
-    thresholds = best_thresholds(candidates, objective.value)
-    before = ThresholdResult(candidates.thresholds, evaluate_examples(pipe, examples, batch_size))
-    pipe.model.config.thresholds = thresholds
-    after = ThresholdResult(thresholds, evaluate_examples(pipe, examples, batch_size))
+    if objective == Objective.keep:
+        thresholds = candidates.thresholds
+    else:
+        thresholds = best_thresholds(candidates, "label" if objective == Objective.label else "micro")
     expected = candidates.metrics(thresholds)
-    if pipe.model.config.overlap == Overlap.all and after.metrics != expected:
+    candidates = calibrate(config, candidates, thresholds)
+    after = _measure(pipe, examples, batch_size)
+    if config.overlap == Overlap.all and after.metrics != expected:
         raise InputError(
             f"nothing was written: with the thresholds found, the model has a micro-F1 of {after.metrics.micro.f1:.4f}"
             f", not {expected.micro.f1:.4f}, as follows from its candidates; does a text have more than the "
-            f"{pipe.model.config.max_spans} spans that `max_spans` in config.json allows?"
+            f"{config.max_spans} spans that `max_spans` in config.json allows?"
         )
     if after.score(objective) < before.score(objective):
         say(
             f"Nothing was written: F1 is {before.score(objective):.4f} with the present thresholds and "
             f"{after.score(objective):.4f} with those found. The search takes labels one by one, and by the overlap "
-            f"rule {pipe.model.config.overlap!r} an entity of one label can suppress one of another."
+            f"rule {config.overlap!r} an entity of one label can suppress one of another."
         )
         return
-
     results = {"data": str(data), "objective": objective.value, "before": before.to_dict(), "after": after.to_dict()}
+    _write_figures(folder, results, candidates, plot)
+    _write_settings(model, {"thresholds": config.thresholds, "calibration": config.calibration})
+    _say_results(str(data), before, after)
+    say(f"{model / 'config.json'} has thresholds and calibration, {folder} the figures.")
+
+
+def _measure(pipe: "GlobalPointerNerPipeline", examples: list[Example], batch_size: int) -> ThresholdResult:
+    """What the pipeline is worth as it is."""
+    from ..evaluation.calibration import Reliability
+    from ..evaluation.metrics import score_predictions
+    from ..evaluation.pipeline_metrics import predict_examples
+    from ..evaluation.scored_documents import pair_predictions
+
+    predictions = predict_examples(pipe, examples, batch_size)
+    return ThresholdResult(
+        dict(zip(pipe.labels, pipe.model.label_thresholds(None), strict=True)),
+        score_predictions(examples, predictions, labels=pipe.labels),
+        Reliability.from_documents(pair_predictions(examples, predictions)).error,
+    )
+
+
+def _write_figures(folder: Path, results: dict[str, Any], candidates: "Candidates", plot: bool) -> None:
+    """Write what was found, and how precision and recall depend on the thresholds."""
+    from ..evaluation.threshold_curves import plot_curves, precision_recall_curve
+
     _write_json(folder / "thresholds.json", results, indent=2)
-    curves = {label: _arrays(precision_recall_curve(candidates, label)) for label in thresholds}
+    curves = {label: _arrays(precision_recall_curve(candidates, label)) for label in candidates.per_label}
     _write_json(folder / "curve.json", {"labels": curves, "micro": _arrays(precision_recall_curve(candidates))})
     if plot:
-        plot_curves(candidates, thresholds, folder / "curve.png")
-    config = (model / "config.json").read_text(encoding="utf-8")
-    content = json.loads(config) | {"thresholds": thresholds}
-    _write_json(model / "config.json", content, indent=2, ensure_ascii=config.isascii())
+        plot_curves(candidates, results["after"]["thresholds"], folder / "curve.png")
+
+
+def _write_settings(model: Path, settings: dict[str, Any]) -> None:
+    """Change fields of the configuration, and note in the card that they were changed."""
+    written = (model / "config.json").read_text(encoding="utf-8")
+    content = json.loads(written) | settings
+    _write_json(model / "config.json", content, indent=2, ensure_ascii=written.isascii())
     _note_in_card(model / "README.md")
-    Console().print(_table(str(data), before, after))
+
+
+def _say_results(data: str, before: ThresholdResult, after: ThresholdResult) -> None:
+    Console().print(_table(data, before, after))
+    say(
+        "Expected calibration error of the probabilities, on these data: "
+        f"{before.calibration_error:.4f} before, {after.calibration_error:.4f} after."
+    )
     if absent := [label for label, counts in after.metrics.per_label.items() if not counts.gold]:
         say(f"No entities of {', '.join(absent)} are in {data}: their thresholds stay as they were.")
-    say(f"{model / 'config.json'} has the thresholds, {folder} the figures.")
 
 
 def _note_in_card(card: Path) -> None:

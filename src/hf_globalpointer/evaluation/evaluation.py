@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..data.examples import Entity, Example
+from .calibration import Reliability
 from .document_counts import (
     DocumentCounts,
     count_by_density,
@@ -53,6 +54,7 @@ class Evaluation:
         longest (`Breakdown`): By the longest entity of the text, see [`count_by_longest`].
         densities (`Breakdown`): By the density of entities in the text, see [`count_by_density`].
         errors (`ErrorAnalysis`): The errors.
+        reliability (`Reliability`): How often predictions are correct, by their probability.
     """
 
     documents: list[ScoredDocument]
@@ -61,6 +63,7 @@ class Evaluation:
     longest: Breakdown
     densities: Breakdown
     errors: ErrorAnalysis
+    reliability: Reliability
 
     @classmethod
     def from_predictions(
@@ -87,6 +90,7 @@ class Evaluation:
             longest=Breakdown.from_documents(count_by_longest(documents)),
             densities=Breakdown.from_documents(count_by_density(documents)),
             errors=ErrorAnalysis.from_documents(documents),
+            reliability=Reliability.from_documents(documents),
         )
 
     @property
@@ -108,6 +112,8 @@ class Evaluation:
             "densities": self.densities.to_dict(),
             "boundaries_only": asdict(self.errors.boundaries) | self.errors.boundaries.to_dict(),
             "labels_only": asdict(self.errors.labels) | self.errors.labels.to_dict(),
+            "expected_calibration_error": self.reliability.error,
+            "reliability": [asdict(each) for each in self.reliability.bins],
             "error_kinds": {str(kind): count for kind, count in self.errors.kinds.items()},
             "confusion": [
                 {"gold": gold, "predicted": predicted, "count": confusion[gold, predicted]}

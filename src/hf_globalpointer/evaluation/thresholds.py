@@ -21,7 +21,7 @@ FLOOR = 0.01
 # No trained model comes near this many spans over the floor; it bounds the memory that an untrained one takes.
 _MAX_SPANS = 2**16
 # The highest probability below which float64 still has a few others; a score of 36.
-_HIGHEST = 1 - np.finfo(np.float64).eps
+HIGHEST = 1 - np.finfo(np.float64).eps
 # How far, in logits, a threshold is from any score: farther than float32, in which the model compares them, rounds.
 _MARGIN = 1e-4
 
@@ -172,11 +172,11 @@ class Cuts(NamedTuple):
         values, group = np.unique(scores, return_inverse=True)
         of_value = np.bincount(group, minlength=len(values)), np.bincount(group[is_gold], minlength=len(values))
         predicted, correct = (np.append(counts[::-1].cumsum()[::-1], 0) for counts in of_value)
-        logits = _logit(np.minimum([floor, *values], _HIGHEST))
+        logits = logit(np.minimum([floor, *values], HIGHEST))
         logits = np.append(logits, logits[-1] + 2)
         thresholds = 1 / (1 + np.exp(-(logits[:-1] + logits[1:]) / 2))
         # Near 1, a threshold is rounded so much that it may not lie between the scores any more.
-        rounded = _logit(thresholds)
+        rounded = logit(thresholds)
         apart = (rounded - logits[:-1] > _MARGIN) & (logits[1:] - rounded > _MARGIN)
         return cls(thresholds[apart], predicted[apart], correct[apart])
 
@@ -188,7 +188,7 @@ def _choices(candidates: LabelCandidates, floor: float) -> Cuts:
     if candidates.gold == 0:
         return present
     cuts = Cuts.between(candidates.scores, candidates.is_gold, min(floor, candidates.threshold))
-    order = np.abs(_logit(cuts.thresholds) - _logit(candidates.threshold)).argsort(kind="stable")
+    order = np.abs(logit(cuts.thresholds) - logit(candidates.threshold)).argsort(kind="stable")
     return Cuts(*(np.append(first, rest[order]) for first, rest in zip(present, cuts, strict=True)))
 
 
@@ -207,7 +207,8 @@ def _maximize(cuts: Mapping[str, Cuts], gold: int) -> dict[str, float]:
         numerator, denominator = 2 * correct, predicted + gold
 
 
-def _logit(probability: NDArray[np.float64] | float) -> NDArray[np.float64]:
+def logit(probability: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """The logarithm of the odds."""
     # A threshold that is rounded to 1 has an infinite one.
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(probability) - np.log1p(np.negative(probability)))

@@ -67,11 +67,11 @@ def _check_number(num_labels: int | None, by_id: Mapping[int, str] | None) -> No
         raise ValueError(f"The number of entity types must be between 0 and {_MOST_LABELS}, got {number}.")
 
 
-def _kept(thresholds: Mapping[str, float] | None, labels: Collection[str]) -> Any:
-    """The thresholds of labels that stay; what is no mapping is left to be refused."""
-    if not isinstance(thresholds, Mapping):
-        return thresholds
-    return {label: value for label, value in thresholds.items() if label in labels} or None
+def _kept(by_label: Mapping[str, Any] | None, labels: Collection[str]) -> Any:
+    """What belongs to labels that stay; what is no mapping is left to be refused."""
+    if not isinstance(by_label, Mapping):
+        return by_label
+    return {label: value for label, value in by_label.items() if label in labels} or None
 
 
 class GlobalPointerConfigMixin(PreTrainedConfig):
@@ -94,7 +94,11 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
             s_TH of eq. 10-11: a span is predicted where its score is greater.
         thresholds (`dict[str, float]`, *optional*):
             Probability in (0, 1) per label above which a span is predicted; for labels not named it is 0.5, which
-            stands for `score_threshold`.
+            without `calibration` stands for `score_threshold`.
+        calibration (`dict[str, list[float]]`, *optional*):
+            Scale, above 0, and shift per label: the probability of a span that scores s is
+            sigmoid(scale (s - score_threshold) + shift). For labels not named they are 1 and 0. Found by
+            `tune-thresholds` and [`calibrate`].
         head_dropout (`float`, *optional*, defaults to 0.1):
             Dropout on the encoder's hidden states before the head.
         max_spans (`int`, *optional*, defaults to 1024):
@@ -121,6 +125,7 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
     span_loss: Literal["class_imbalance", "bce"] = "class_imbalance"
     score_threshold: float | int = 0.0
     thresholds: dict[str, float] | None = None
+    calibration: dict[str, list[float]] | None = None
     head_dropout: float | int = 0.1
     max_spans: int = 1024
     overlap: Literal["all", "nested", "flat"] = "all"
@@ -180,6 +185,15 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
             if not 0 < threshold < 1:
                 raise ValueError(f"`thresholds[{label!r}]` must be in (0, 1), got {threshold}.")
 
+    def validate_calibration(self) -> None:
+        """Scales are above 0, so that a higher score is a higher probability; labels are known."""
+        labels = self.label2id or {}
+        for label, numbers in (self.calibration or {}).items():
+            if label not in labels:
+                raise ValueError(f"`calibration` names {label!r}, which is none of the labels {list(labels)}.")
+            if len(numbers) != 2 or not 0 < numbers[0] < math.inf or not math.isfinite(numbers[1]):
+                raise ValueError(f"`calibration[{label!r}]` must be a scale above 0 and a shift, got {numbers}.")
+
     @classmethod
     def get_config_dict(
         cls, pretrained_model_name_or_path: Any, **kwargs: Any
@@ -208,7 +222,7 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         """As in `PreTrainedConfig`; entity types among `kwargs` replace those of `config_dict`.
 
-        Thresholds stay for the labels that stay.
+        Thresholds and calibration stay for the labels that stay.
         """
         if __name__.startswith("hf_globalpointer."):
             # The package is installed: nothing of the code that the checkpoint may carry is wanted, or saved again.
@@ -217,11 +231,12 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
         if given:
             config_dict = {k: v for k, v in config_dict.items() if k not in LABEL_FIELDS} | given
             id2label = _labels_by_id(**given) or {}
-            config_dict["thresholds"] = _kept(config_dict.get("thresholds"), id2label.values())
+            for name in ("thresholds", "calibration"):
+                config_dict[name] = _kept(config_dict.get(name), id2label.values())
         return super().from_dict(config_dict, **kwargs)
 
     def with_labels(self, labels: Sequence[str]) -> Self:
-        """A copy with other entity types, and the thresholds of those that stay.
+        """A copy with other entity types, and thresholds and calibration of those that stay.
 
         Args:
             labels (`Sequence[str]`): The entity types in order.
@@ -233,7 +248,7 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
         config = copy.deepcopy(self)
         config.id2label = _labels_by_id(labels) or {}
         config.label2id = {label: index for index, label in config.id2label.items()}
-        config.thresholds = _kept(self.thresholds, labels)
+        config.thresholds, config.calibration = _kept(self.thresholds, labels), _kept(self.calibration, labels)
         config.validate()
         return config
 

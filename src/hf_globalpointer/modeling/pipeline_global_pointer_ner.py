@@ -19,9 +19,9 @@ class GlobalPointerNerPipeline(TextRecognizer, Pipeline):
     Takes a text, a list of texts, or any iterable of texts (a generator, a data set with a column `text`), and texts
     of any length: long ones are cut into overlapping windows. The result for a text is a list of
     `{"entity_group", "score", "word", "start", "end"}`, ordered by start, then the longer first, then label. `start`
-    and `end` are characters of the text, `word == text[start:end]`, and `score` is the sigmoid of the span's score
-    less `config.score_threshold`, in the window in whose middle the span lies. The result for a list
-    is a list; that for another iterable comes lazily, in order.
+    and `end` are characters of the text, `word == text[start:end]`, and `score` is the probability of the span, see
+    `config.calibration`, in the window in whose middle the span lies. The result for a list is a list; that for
+    another iterable comes lazily, in order.
 
     With a `batch_size` above 1, texts are sorted by length, so that a batch has little padding: those of a list within
     256 batches, those of a lazy iterable within the 64 batches that are read ahead of it, or fewer where texts have

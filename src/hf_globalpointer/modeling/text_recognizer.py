@@ -19,6 +19,7 @@ from .span_decoding import (
     merge_spans,
     select_spans,
 )
+from .span_probabilities import span_probabilities
 from .token_windows import TokenWindow, batches_by_characters, pad_windows, token_windows, window_size
 
 
@@ -232,8 +233,7 @@ class TextRecognizer(ABC):
         """The spans of each window of a batch, in characters; of what several windows hold, each gives its own."""
         labels = self.settings.id2label
         rows, scores = self.predict_spans(pad_windows(windows, self.tokenizer), options)
-        # Not all devices have double precision.
-        probabilities = _sigmoid(scores.astype(np.float64) - self.settings.score_threshold)
+        probabilities = span_probabilities(self.settings, rows[..., 0], scores)
         found: list[list[CharSpan]] = []
         for window, spans, values in zip(windows, rows, probabilities, strict=True):
             label, start_token, end_token = spans.T
@@ -248,11 +248,6 @@ class TextRecognizer(ABC):
         """Merge the windows of one document and choose among its spans."""
         overlap = self.settings.overlap if options.overlap is None else options.overlap
         return entities_of(document.text, select_spans(merge_spans(spans), overlap, options.top_k))
-
-
-def _sigmoid(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-scores))
 
 
 def _is_single(inputs: Any, is_split_into_words: bool) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..evaluation.calibration import Reliability
 from ..evaluation.evaluation import Breakdown, Evaluation
 from ..evaluation.metrics import SpanCounts
 from ..evaluation.significance import Difference, Interval, Intervals
@@ -28,12 +29,13 @@ Cell = str | int | Score
 
 @dataclass(frozen=True)
 class Section:
-    """A table with its heading and what there is to say of it."""
+    """A table with its heading and what there is to say of it, and a diagram of reliability, if it is of that."""
 
     title: str
     text: str
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
+    reliability: Reliability | None = None
 
     @property
     def has_plot(self) -> bool:
@@ -80,6 +82,7 @@ def all_sections(evaluation: Evaluation, comparison: Comparison | None, max_erro
             evaluation.densities,
         ),
         _by_criterion(evaluation),
+        _by_probability(evaluation.reliability),
         _frequent_errors(evaluation, max_errors),
         _confusion(evaluation),
     ]
@@ -122,6 +125,21 @@ def _by_criterion(evaluation: Evaluation) -> Section:
         "but overlap, and as many gold entities as can be are paired, each with a prediction of its own."
     )
     return Section("What must be correct", text, _header("must be correct"), rows)
+
+
+def _by_probability(reliability: Reliability) -> Section:
+    rows: list[list[Cell]] = [
+        [f"{each.low:.1f} to {each.high:.1f}", each.predicted, f"{each.probability:.4f}", f"{each.precision:.4f}"]
+        for each in reliability.bins
+        if each.predicted
+    ]
+    error = f"{reliability.error:.4f}" if rows else _NO_SCORE
+    text = (
+        "Where a probability says how often a prediction is correct, it is near the precision. Expected calibration "
+        f"error: {error}, the mean difference of the two. `tune-thresholds` makes it small."
+    )
+    header = ["probability", "predicted", "mean probability", "precision"]
+    return Section("By probability", text, header, rows, reliability)
 
 
 def _frequent_errors(evaluation: Evaluation, max_errors: int) -> Section:

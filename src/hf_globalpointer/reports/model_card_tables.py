@@ -19,6 +19,7 @@ _HEAD_SETTINGS = (
     "span_loss",
     "score_threshold",
     "thresholds",
+    "calibration",
     "overlap",
     "max_span_length",
     "max_length",

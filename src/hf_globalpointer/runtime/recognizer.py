@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..modeling.span_decoding import label_thresholds
+from ..modeling.span_probabilities import score_limits
 from ..modeling.text_recognizer import Options, TextRecognizer
 from .engines import ENGINES, ExportError
 from .file_tokenizer import FileTokenizer
@@ -82,8 +83,7 @@ class Recognizer(TextRecognizer):
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """As in [`TextRecognizer`]."""
         own = self._settings
-        probabilities = np.array(label_thresholds(own, options.threshold))
-        limits = np.log(probabilities) - np.log1p(-probabilities) + own.score_threshold
+        limits = np.array(score_limits(own, options.threshold))
         mask = inputs["span_token_mask"].astype(bool)
         mask = np.stack([mask, mask], axis=1) if mask.ndim == 2 else mask
         max_spans = own.max_spans if options.max_spans is None else options.max_spans

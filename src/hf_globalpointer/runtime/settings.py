@@ -16,6 +16,7 @@ RULES = (
     "id2label",
     "score_threshold",
     "thresholds",
+    "calibration",
     "overlap",
     "max_spans",
     "max_span_length",
@@ -52,8 +53,9 @@ class ExportSettings:
         dtype (`str`): The type to compute in, `"float32"` or `"bfloat16"`, the latter where the processor has it.
         quantized (`str`, *optional*): `"int8"`, or nothing.
         id2label (`dict[int, str]`): Labels by id.
-        score_threshold (`float`): As in the model's configuration, like the next six.
+        score_threshold (`float`): As in the model's configuration, like the next seven.
         thresholds (`dict[str, float]`, *optional*): The probability of each label above which a span is predicted.
+        calibration (`dict[str, list[float]]`, *optional*): Scale and shift that make scores of a label probabilities.
         overlap (`str`): Which entities may go together.
         max_spans (`int`): The most spans of a window.
         max_span_length (`int`, *optional*): The most tokens of a span.
@@ -72,6 +74,7 @@ class ExportSettings:
     id2label: dict[int, str]
     score_threshold: float
     thresholds: dict[str, float] | None
+    calibration: dict[str, list[float]] | None
     overlap: Overlap
     max_spans: int
     max_span_length: int | None

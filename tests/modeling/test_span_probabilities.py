@@ -1,0 +1,71 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import LABELS, make_model, make_pipeline
+from hf_globalpointer import BertEfficientGlobalPointerConfig
+from hf_globalpointer.modeling.span_probabilities import score_limits, span_probabilities
+
+
+CALIBRATION = {"person": [0.5, -1.0], "place": [2.0, 0.25]}
+
+
+def config(**fields: object) -> BertEfficientGlobalPointerConfig:
+    return BertEfficientGlobalPointerConfig(labels=LABELS, score_threshold=0.5, calibration=CALIBRATION, **fields)
+
+
+def test_probabilities_are_those_of_the_formula() -> None:
+    labels, scores = np.array([[0, 1, 2, -100]]), np.array([[3.0, 3.0, 3.0, -np.inf]], np.float32)
+    expected = [1 / (1 + math.exp(-z)) for z in (2.5, 0.5 * 2.5 - 1, 2 * 2.5 + 0.25)]
+    found = span_probabilities(config(), labels, scores)
+    assert found[0, :3].tolist() == pytest.approx(expected)
+
+
+def test_limits_are_the_scores_of_the_thresholds() -> None:
+    for thresholds in (None, 0.3, {"person": 0.9}):
+        own = config(thresholds={"place": 0.6})
+        limits = np.array(score_limits(own, thresholds))
+        probabilities = span_probabilities(own, np.arange(3), limits)
+        given = thresholds if isinstance(thresholds, dict) else dict.fromkeys(LABELS, thresholds) if thresholds else {}
+        assert probabilities.tolist() == pytest.approx([{"place": 0.6, **given}.get(label, 0.5) for label in LABELS])
+
+
+def test_a_model_in_evaluation_chooses_between_labels_as_the_pipeline_does() -> None:
+    """Each by the probability, and not by the score."""
+    pipe = make_pipeline("efficient", overlap="flat")
+    text = "ab cd ef gh ab"
+    differ = []
+    for calibration in (None, {"person": [0.05, 0.1], "place": [3.0, 2.0], "date": [0.3, 0.0]}):
+        pipe.model.config.calibration = calibration
+        inputs = pipe.tokenizer(text, return_tensors="pt", return_special_tokens_mask=True)
+        special = inputs.pop("special_tokens_mask")
+        with torch.no_grad():
+            spans = pipe.model(**inputs, span_token_mask=1 - special, labels=torch.tensor([[[0, 1, 1]]])).spans[0]
+        offsets = pipe.tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
+        found = {(offsets[i][0], offsets[j][1], LABELS[label]) for label, i, j in spans.tolist()}
+        assert found == {(e["start"], e["end"], e["entity_group"]) for e in pipe(text)}
+        differ.append(found)
+    assert differ[0] != differ[1]
+
+
+@pytest.mark.parametrize(
+    ("calibration", "message"),
+    [
+        ({"b": [1.0, 0.0]}, "`calibration` names 'b', which is none of the labels"),
+        ({"date": [0.0, 1.0]}, r"`calibration\['date'\]` must be a scale above 0 and a shift"),
+        ({"date": [1.0]}, "must be a scale above 0 and a shift"),
+        ({"date": [1.0, math.inf]}, "must be a scale above 0 and a shift"),
+    ],
+)
+def test_what_is_no_calibration_is_refused(calibration: dict[str, list[float]], message: str) -> None:
+    with pytest.raises(Exception, match=message):
+        make_model("efficient", calibration=calibration)
+
+
+def test_labels_that_stay_keep_their_calibration() -> None:
+    model = make_model("efficient", calibration=CALIBRATION)
+    model.set_labels(["place", "new"])
+    assert model.config.calibration == {"place": [2.0, 0.25]}
+    assert config().with_labels(["date"]).calibration is None
