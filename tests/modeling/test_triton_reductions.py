@@ -33,28 +33,44 @@ def interpreted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             saved = None if ctx.is_softplus else result
             return None, *triton_reductions.backward(*grads, saved, *tensors, ctx.max_span_length), None, None, None
 
+    class SharedSums(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, *inputs: Any) -> Any:
+            calls.append("shared_logsumexp")
+            *tensors, ctx.max_span_length = inputs
+            total, listed, *saved = triton_reductions.shared_logsumexp(*inputs)
+            ctx.save_for_backward(total, *saved, *tensors)
+            return total, listed
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor) -> Any:
+            calls.append("shared_backward")
+            return *triton_reductions.shared_backward(*grads, *ctx.saved_tensors, ctx.max_span_length), *[None] * 3
+
     monkeypatch.setattr(triton_reductions, "_TILE", 16)
+    monkeypatch.setattr(span_scores, "shared_row_logsumexp", SharedSums.apply)
     monkeypatch.setattr(span_scores, "row_logsumexp", lambda *inputs: Sums.apply("logsumexp", *inputs))
     monkeypatch.setattr(span_scores, "row_softplus", lambda *inputs: Sums.apply("softplus", *inputs))
     return calls
 
 
-@pytest.mark.parametrize("kind", ["class_imbalance", "bce"])
+@pytest.mark.parametrize(("kind", "shared"), [("class_imbalance", False), ("class_imbalance", True), ("bce", False)])
 @pytest.mark.parametrize("max_span_length", [None, 17])
 @pytest.mark.parametrize("n", [1, 37])
 def test_loss_and_gradients_are_those_of_the_dense_definition(
-    kind: str, n: int, max_span_length: int | None, interpreted: list[str]
+    kind: str, shared: bool, n: int, max_span_length: int | None, interpreted: list[str]
 ) -> None:
     # An interpreter takes its time: of the longest texts, not all spans are positives.
     for share in (0.0, 0.02 if n > 16 else 1.0):
-        assert_equals_dense(make_scores(2, 2, n, False, n, 3.0, max_span_length), share, 0.5, kind, n)
-    assert interpreted == ["softplus" if kind == "bce" else "logsumexp", "backward"] * 2
+        assert_equals_dense(make_scores(2, 2, n, shared, n, 3.0, max_span_length), share, 0.5, kind, n)
+    prefix = "shared_" if shared else ""
+    assert interpreted == [prefix + ("softplus" if kind == "bce" else "logsumexp"), prefix + "backward"] * 2
 
 
 @pytest.mark.parametrize("spread", [50.0, 1000.0])
 def test_scores_that_overflow_when_they_are_exponentiated(spread: float, interpreted: list[str]) -> None:
-    for kind in ("class_imbalance", "bce"):
-        assert_equals_dense(make_scores(2, 2, 20, False, 0, spread, None), 0.05, 0.0, kind, 0)
+    for kind, shared in (("class_imbalance", False), ("class_imbalance", True), ("bce", False)):
+        assert_equals_dense(make_scores(2, 2, 20, shared, 0, spread, None), 0.05, 0.0, kind, 0)
     assert interpreted
 
 

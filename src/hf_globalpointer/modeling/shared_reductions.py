@@ -185,7 +185,7 @@ def _(query: Tensor, key: Tensor, start: Tensor, end: Tensor, mask: Tensor, posi
 
 
 @torch.library.custom_op(f"{NAMESPACE}::shared_row_logsumexp_backward", mutates_args=())
-def _shared_row_logsumexp_backward(
+def shared_row_logsumexp_backward(
     grad: Tensor,
     grad_positives: Tensor,
     total: Tensor,
@@ -243,7 +243,7 @@ def _shared_row_logsumexp_backward(
         return grads
 
 
-@_shared_row_logsumexp_backward.register_fake
+@shared_row_logsumexp_backward.register_fake
 def _(grad: Tensor, grad_positives: Tensor, *saved: Any) -> Any:
     return tuple(part.new_empty(part.shape) for part in saved[4:8])
 
@@ -263,7 +263,7 @@ def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
     grad = torch.zeros_like(total) if grad is None else grad
     grad_positives = total.new_zeros(positives.shape[:2]) if grad_positives is None else grad_positives
     saved = *saved, positives, ctx.max_span_length
-    return *_shared_row_logsumexp_backward(grad, grad_positives, total, *saved), None, None, None
+    return *shared_row_logsumexp_backward(grad, grad_positives, total, *saved), None, None, None
 
 
 shared_row_logsumexp.register_autograd(_backward, setup_context=_save_sums)

@@ -6,6 +6,10 @@ from torch import Tensor
 from .span_blocks import PADDING, index_in_group
 
 
+# Devices that the host runs ahead of, and that can stop by themselves; and that of tensors without values.
+_ASYNCHRONOUS = ("cuda", "meta")
+
+
 def spans_from_labels(labels: Tensor, num_labels: int, mask: Tensor, max_span_length: int | None = None) -> Tensor:
     """Turn the `labels` of a batch into distinct, checked span rows.
 
@@ -20,8 +24,8 @@ def spans_from_labels(labels: Tensor, num_labels: int, mask: Tensor, max_span_le
         `torch.LongTensor` of shape `(B, M, 3)`: each gold span once, padded with -100.
 
     Raises:
-        ValueError: If the shape is neither, a row names a type, token or span that does not exist, or a dense label
-            is neither 0 nor 1.
+        ValueError: If the shape is neither, a dense label is neither 0 nor 1, or a row names a type, token or span
+            that does not exist; for rows on a GPU, that is an error of the device.
     """
     num_samples, _, n = mask.shape
     if labels.dim() == 4:
@@ -61,7 +65,7 @@ def _rows_from_dense(labels: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _check(spans: Tensor, num_labels: int, mask: Tensor, max_span_length: int | None) -> None:
-    """Raise a `ValueError` that names the first row that is no span of this batch."""
+    """Raise a `ValueError` that names the first row that is no span of this batch; a GPU stops by itself."""
     n = mask.shape[-1]
     padding = (spans == PADDING).all(-1)
     label, start_token, end_token = spans.unbind(-1)
@@ -80,7 +84,12 @@ def _check(spans: Tensor, num_labels: int, mask: Tensor, max_span_length: int | 
             mask[sample, 0, start_token.clamp(0, n - 1)] & mask[sample, 1, end_token.clamp(0, n - 1)]
         ),
     }
-    if not (torch.stack(list(faults.values())).any(0) & ~padding).any():
+    is_fine = ~torch.stack(list(faults.values())).any(0) | padding
+    if spans.device.type in _ASYNCHRONOUS:
+        # To look here would make the host wait for the GPU in every step.
+        torch._assert_async(is_fine.all(), "`labels` has rows that are no spans; one step on the CPU says which.")
+        return
+    if is_fine.all():
         return
     for fault, where in faults.items():
         for b, m in (where & ~padding).nonzero().tolist():

@@ -1,10 +1,11 @@
-"""The reductions of `per_type_reductions.py` as Triton kernels, for NVIDIA GPUs.
+"""The reductions of `per_type_reductions.py` and `shared_reductions.py` as Triton kernels, for NVIDIA GPUs.
 
-One program takes a tile of start tokens of one matrix, that of a sample and a type, and goes through the tiles of end
-tokens that their spans may have: those on and above the diagonal, inside the band of the longest span. The scores of a
-tile live in registers, the sum of a row is kept with its highest score so far (Milakov and Gimelshein, 2018,
+Forward, one program takes a tile of start tokens of one sample and type, and goes through the tiles of end tokens
+that their spans may have: those on and above the diagonal, inside the band of the longest span. The scores of a tile
+live in registers, the sum of a row is kept with its highest score so far (Milakov and Gimelshein, 2018,
 https://arxiv.org/abs/1805.02867), and nothing of size n^2 is written. Backward computes the scores again, once by
-start tokens for the queries and once by end tokens for the keys, so that no two programs add to one place.
+start tokens for the queries and once by end tokens for the keys, so that no two programs add to one place. Where all
+types share query and key, it computes their product once for a tile, and goes through the types.
 
 Positives are listed by sample and type; a tile leaves out those of its own. All shapes are fixed by those of the
 inputs, so that nothing waits for the GPU, and a CUDA graph can hold it.
@@ -20,6 +21,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .per_type_reductions import row_logsumexp, row_reduction_backward, row_softplus
+from .shared_reductions import shared_row_logsumexp, shared_row_logsumexp_backward
 from .span_blocks import LOWEST, add_gradients_at, scores_at
 
 
@@ -29,24 +31,28 @@ _TILE = 64
 
 
 def use_triton_kernels() -> None:
-    """Run the sums over the spans of GlobalPointer's own heads in Triton, on NVIDIA GPUs, in this process."""
+    """Run the sums over the spans in Triton, on NVIDIA GPUs, in this process."""
     row_logsumexp.register_kernel("cuda", logsumexp)
     row_softplus.register_kernel("cuda", softplus)
     row_reduction_backward.register_kernel("cuda", backward)
+    shared_row_logsumexp.register_kernel("cuda", shared_logsumexp)
+    shared_row_logsumexp_backward.register_kernel("cuda", shared_backward)
 
 
 def logsumexp(
     query: Tensor, key: Tensor, mask: Tensor, positives: Tensor, max_span_length: int | None
 ) -> tuple[Tensor, Tensor]:
     """As [`row_logsumexp`]."""
-    return _sums(query, key, mask, positives, max_span_length, is_softplus=False)
+    rows = _sums(query, key, None, mask, positives, max_span_length, is_softplus=False)
+    return rows, scores_at(query, key, None, None, positives)
 
 
 def softplus(
     query: Tensor, key: Tensor, mask: Tensor, positives: Tensor, max_span_length: int | None
 ) -> tuple[Tensor, Tensor]:
     """As [`row_softplus`]."""
-    return _sums(query, key, mask, positives, max_span_length, is_softplus=True)
+    rows = _sums(query, key, None, mask, positives, max_span_length, is_softplus=True)
+    return rows, scores_at(query, key, None, None, positives)
 
 
 def backward(
@@ -60,34 +66,100 @@ def backward(
     max_span_length: int | None,
 ) -> tuple[Tensor, Tensor]:
     """As [`row_reduction_backward`]."""
-    query, key = query.contiguous(), key.contiguous()
-    grad = grad.masked_fill(~mask[:, :1], 0.0).contiguous()
-    # No span takes part in a sum that is not one; the other sum needs none.
-    sums = grad if result is None else result.masked_fill(result <= LOWEST, torch.inf).contiguous()
-    grads = torch.empty_like(query), torch.empty_like(key)
-    spans = _spans(mask, positives, query.shape[1], max_span_length)
-    options = {**_sizes(query), "is_softplus": result is None}
-    for of_keys, into in enumerate(grads):
-        _gradients[_grid(query)](query, key, *spans, grad, sums, into, **options, of_keys=bool(of_keys))
+    grad_query, grad_key, _ = _factor_gradients(grad, result, query, key, None, mask, positives, max_span_length)
+    add_gradients_at(grad_positives, positives, query, key, (grad_query, grad_key))
+    return grad_query, grad_key
+
+
+def shared_logsumexp(
+    query: Tensor,
+    key: Tensor,
+    start: Tensor,
+    end: Tensor,
+    mask: Tensor,
+    positives: Tensor,
+    max_span_length: int | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """As [`shared_row_logsumexp`]; the last two of its results, which backward does not need here, are zeros."""
+    rows = _sums(query, key, end, mask, positives, max_span_length, is_softplus=False)
+    rows.add_(start).clamp_(min=LOWEST).masked_fill_(~mask[:, :1], LOWEST)
+    listed = scores_at(query, key, start, end, positives)
+    return rows.logsumexp(-1), listed, rows, torch.zeros_like(end[..., :1]), torch.zeros_like(end)
+
+
+def shared_backward(
+    grad: Tensor,
+    grad_positives: Tensor,
+    total: Tensor,
+    result: Tensor,
+    shift: Tensor,
+    weights: Tensor,
+    query: Tensor,
+    key: Tensor,
+    start: Tensor,
+    end: Tensor,
+    mask: Tensor,
+    positives: Tensor,
+    max_span_length: int | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """As [`shared_row_logsumexp_backward`]."""
+    # d start = G e^(lse - total)
+    grad_start = (result - total[..., None]).exp_().mul_(grad[..., None]).masked_fill_(~mask[:, :1], 0.0)
+    sums = (result - start).masked_fill_(result <= LOWEST, LOWEST)
+    parts = _factor_gradients(grad_start, sums, query, key, end, mask, positives, max_span_length)
+    grads = *parts[:2], grad_start, parts[2]
     add_gradients_at(grad_positives, positives, query, key, grads)
     return grads
 
 
 def _sums(
-    query: Tensor, key: Tensor, mask: Tensor, positives: Tensor, max_span_length: int | None, is_softplus: bool
-) -> tuple[Tensor, Tensor]:
+    query: Tensor,
+    key: Tensor,
+    end: Tensor | None,
+    mask: Tensor,
+    positives: Tensor,
+    max_span_length: int | None,
+    is_softplus: bool,
+) -> Tensor:
+    """The sum of each start token over its negative spans, `(B, E, n)`; their scores have `end`, if it is given."""
+    labels = query.shape[1] if end is None else end.shape[1]
+    result = query.new_empty((len(query), labels, query.shape[2]), dtype=torch.float32)
+    spans = _spans(mask, positives, labels, max_span_length)
+    inputs = query.contiguous(), key.contiguous(), result if end is None else end.contiguous(), *spans
+    options = {**_sizes(query, labels), "has_end": end is not None, "is_softplus": is_softplus}
+    _row_sums[_grid(query, labels)](*inputs, result, **options)
+    return result.masked_fill_(~mask[:, :1], 0.0 if is_softplus else LOWEST)
+
+
+def _factor_gradients(
+    grad: Tensor,
+    result: Tensor | None,
+    query: Tensor,
+    key: Tensor,
+    end: Tensor | None,
+    mask: Tensor,
+    positives: Tensor,
+    max_span_length: int | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of query, key and end, from those of the sums; `result` holds these, if they are log-sum-exp."""
+    labels = grad.shape[1]
+    grad = grad.masked_fill(~mask[:, :1], 0.0).contiguous()
+    # No span takes part in a sum that is not one; the other sum needs none.
+    sums = grad if result is None else result.masked_fill(result <= LOWEST, torch.inf).contiguous()
     query, key = query.contiguous(), key.contiguous()
-    result = query.new_empty(query.shape[:3], dtype=torch.float32)
-    spans = _spans(mask, positives, query.shape[1], max_span_length)
-    _row_sums[_grid(query)](query, key, *spans, result, **_sizes(query), is_softplus=is_softplus)
-    result.masked_fill_(~mask[:, :1], 0.0 if is_softplus else LOWEST)
-    return result, scores_at(query, key, None, None, positives)
+    grads = torch.empty_like(query), torch.empty_like(key)
+    grad_end = torch.zeros_like(grad)
+    spans = _spans(mask, positives, labels, max_span_length)
+    options = {**_sizes(query, labels), "has_end": end is not None, "is_softplus": result is None}
+    inputs = query, key, grad if end is None else end.contiguous(), *spans
+    for of_keys, into in enumerate(grads):
+        _gradients[_grid(query, query.shape[1])](*inputs, grad, sums, into, grad_end, **options, of_keys=bool(of_keys))
+    return *grads, grad_end
 
 
-def _grid(query: Tensor) -> tuple[int]:
-    """A program for each tile of each matrix."""
-    samples, labels, n, _ = query.shape
-    return (samples * labels * triton.cdiv(n, _TILE),)
+def _grid(query: Tensor, matrices: int) -> tuple[int]:
+    """A program for each tile of so many matrices of each sample."""
+    return (len(query) * matrices * triton.cdiv(query.shape[2], _TILE),)
 
 
 def _spans(mask: Tensor, positives: Tensor, labels: int, max_span_length: int | None) -> tuple[Any, ...]:
@@ -106,18 +178,19 @@ def _spans(mask: Tensor, positives: Tensor, labels: int, max_span_length: int | 
     return mask[:, 1].to(torch.int8).contiguous(), bounds, firsts, positives.shape[1], longest
 
 
-def _sizes(query: Tensor) -> dict[str, int]:
-    """Types, tokens, the size of a vector as it is and as a tile holds it, and the tokens of a tile."""
-    _, labels, n, d = query.shape
-    return {"labels": labels, "n": n, "d": d, "width": max(16, triton.next_power_of_2(d)), "tile": _TILE}
+def _sizes(query: Tensor, labels: int) -> dict[str, int]:
+    """Types, queries of a token, tokens, the size of a vector as it is and as a tile holds it, tokens of a tile."""
+    _, heads, n, d = query.shape
+    width = max(16, triton.next_power_of_2(d))
+    return {"labels": labels, "heads": heads, "n": n, "d": d, "width": width, "tile": _TILE}
 
 
 @triton.jit
-def _place(labels: Any, n: Any, tile: tl.constexpr) -> Any:
-    """The matrix of this program, its sample and type, and the first token of its tile."""
+def _place(matrices: Any, n: Any, tile: tl.constexpr) -> Any:
+    """The sample of this program, its matrix of so many, and the first token of its tile."""
     tiles = tl.cdiv(n, tile)
-    matrix = (tl.program_id(0) // tiles).to(tl.int64)
-    return matrix, matrix // labels, matrix % labels, tl.program_id(0) % tiles * tile
+    number = (tl.program_id(0) // tiles).to(tl.int64)
+    return number // matrices, number % matrices, tl.program_id(0) % tiles * tile
 
 
 @triton.jit
@@ -128,20 +201,30 @@ def _vectors(base: Any, tokens: Any, n: Any, d: tl.constexpr, width: tl.constexp
 
 
 @triton.jit
-def _negative_scores(q: Any, k: Any, starts: Any, ends: Any, n: Any, may_end: Any, listed: Any, longest: Any) -> Any:
-    """The scores of a tile, `(starts, ends)`; -inf for what is no negative span.
-
-    `may_end` is that of the sample; `listed` points to the bounds of the first positive of the type, and one beyond.
-    """
-    # In full float32, as the reference.
-    scores = tl.dot(q, tl.trans(k), input_precision="ieee")
+def _is_span(starts: Any, ends: Any, n: Any, may_end: Any, longest: Any) -> Any:
+    """Which pairs of a tile are spans `(starts, ends)`; `may_end` is that of the sample."""
     length = ends[None] - starts[:, None]
     ending = tl.load(may_end + ends, mask=ends < n, other=0) > 0
-    negative = (length >= 0) & (length < longest) & ending[None]
+    return (length >= 0) & (length < longest) & ending[None]
+
+
+@triton.jit
+def _negative_scores(
+    products: Any, is_span: Any, starts: Any, ends: Any, n: Any, listed: Any, end: Any, has_end: tl.constexpr
+) -> Any:
+    """The scores of a type in a tile, `(starts, ends)`; -inf for what is no negative span.
+
+    `listed` points to the bounds of the first positive of the type, and one beyond; `end` to what the type adds for
+    the end token, if it does.
+    """
+    negative = is_span
     bounds, first, last = listed
     for place in range(first, last):
-        start, end = tl.load(bounds + 2 * place), tl.load(bounds + 2 * place + 1)
-        negative = negative & ((starts[:, None] != start) | (ends[None] != end))
+        one, other = tl.load(bounds + 2 * place), tl.load(bounds + 2 * place + 1)
+        negative = negative & ((starts[:, None] != one) | (ends[None] != other))
+    scores = products
+    if has_end:
+        scores += tl.load(end + ends, mask=ends < n, other=0.0)[None]
     return tl.where(negative, scores, float("-inf"))
 
 
@@ -156,6 +239,7 @@ def _listed(bounds: Any, firsts: Any, num_listed: Any, sample: Any, label: Any, 
 def _row_sums(
     query: Any,
     key: Any,
+    end: Any,
     may_end: Any,
     bounds: Any,
     firsts: Any,
@@ -163,25 +247,33 @@ def _row_sums(
     longest: Any,
     result: Any,
     labels: Any,
+    heads: Any,
     n: Any,
     d: tl.constexpr,
     width: tl.constexpr,
     tile: tl.constexpr,
+    has_end: tl.constexpr,
     is_softplus: tl.constexpr,
 ) -> None:
     """The log-sum-exp, or the sum of log(1 + e^s), over the negative spans of each start token of a tile."""
-    matrix, sample, label, begin = _place(labels, n, tile)
+    sample, label, begin = _place(labels, n, tile)
     listed = _listed(bounds, firsts, num_listed, sample, label, labels)
+    row = (sample * labels + label) * n
+    # Of the type, or of all types.
+    first_vector = (sample * heads + tl.minimum(label, heads - 1)) * n * d
     starts = begin + tl.arange(0, tile)
-    places, inside = _vectors(query + matrix * n * d, starts, n, d, width)
+    places, inside = _vectors(query + first_vector, starts, n, d, width)
     q = tl.load(places, mask=inside, other=0.0)
     top = tl.full((tile,), _LOWEST, tl.float32)
     total = tl.zeros((tile,), tl.float32)
     for other in range(begin, tl.minimum(n, begin + tile + longest - 1), tile):
         ends = other + tl.arange(0, tile)
-        places, inside = _vectors(key + matrix * n * d, ends, n, d, width)
+        places, inside = _vectors(key + first_vector, ends, n, d, width)
         k = tl.load(places, mask=inside, other=0.0)
-        s = _negative_scores(q, k, starts, ends, n, may_end + sample * n, listed, longest)
+        # In full float32, as the reference.
+        products = tl.dot(q, tl.trans(k), input_precision="ieee")
+        is_span = _is_span(starts, ends, n, may_end + sample * n, longest)
+        s = _negative_scores(products, is_span, starts, ends, n, listed, end + row, has_end)
         if is_softplus:
             # log(1 + e^s), without e^s of a large s
             total += tl.sum(tl.maximum(s, 0.0) + tl.log(1.0 + tl.exp(-tl.abs(s))), 1)
@@ -191,7 +283,7 @@ def _row_sums(
             top = higher
     if not is_softplus:
         total = tl.maximum(top + tl.log(total), _LOWEST)
-    tl.store(result + matrix * n + starts, total, mask=starts < n)
+    tl.store(result + row + starts, total, mask=starts < n)
 
 
 @triton.jit
@@ -210,6 +302,7 @@ def _shares(s: Any, starts: Any, n: Any, grad: Any, sums: Any, is_softplus: tl.c
 def _gradients(
     query: Any,
     key: Any,
+    end: Any,
     may_end: Any,
     bounds: Any,
     firsts: Any,
@@ -218,18 +311,23 @@ def _gradients(
     grad: Any,
     sums: Any,
     into: Any,
+    grad_end: Any,
     labels: Any,
+    heads: Any,
     n: Any,
     d: tl.constexpr,
     width: tl.constexpr,
     tile: tl.constexpr,
+    has_end: tl.constexpr,
     is_softplus: tl.constexpr,
     of_keys: tl.constexpr,
 ) -> None:
-    """The gradients of the queries of a tile of start tokens, sum_j g_ij k_j, or of the keys of one of end tokens."""
-    matrix, sample, label, begin = _place(labels, n, tile)
-    listed = _listed(bounds, firsts, num_listed, sample, label, labels)
-    first_vector = matrix * n * d
+    """The gradients of the queries of a tile of start tokens, sum_aj g_aij k_j, or of the keys of one of end tokens.
+
+    With the keys come those of `end`, sum_i g_aij: this program is the only one to add to those of its tokens.
+    """
+    sample, head, begin = _place(heads, n, tile)
+    first_vector = (sample * heads + head) * n * d
     tokens = begin + tl.arange(0, tile)
     places, inside = _vectors((key if of_keys else query) + first_vector, tokens, n, d, width)
     own = tl.load(places, mask=inside, other=0.0)
@@ -244,11 +342,24 @@ def _gradients(
         places, inside = _vectors((query if of_keys else key) + first_vector, others, n, d, width)
         vectors = tl.load(places, mask=inside, other=0.0)
         if of_keys:
-            s = _negative_scores(vectors, own, others, tokens, n, may_end + sample * n, listed, longest)
-            g = tl.trans(_shares(s, others, n, grad + matrix * n, sums + matrix * n, is_softplus))
+            starts, ends = others, tokens
+            products = tl.dot(vectors, tl.trans(own), input_precision="ieee")
         else:
-            s = _negative_scores(own, vectors, tokens, others, n, may_end + sample * n, listed, longest)
-            g = _shares(s, tokens, n, grad + matrix * n, sums + matrix * n, is_softplus)
+            starts, ends = tokens, others
+            products = tl.dot(own, tl.trans(vectors), input_precision="ieee")
+        is_span = _is_span(starts, ends, n, may_end + sample * n, longest)
+        g = tl.zeros((tile, tile), tl.float32)
+        # The types of this query and key.
+        for label in range(head * labels // heads, (head + 1) * labels // heads):
+            listed = _listed(bounds, firsts, num_listed, sample, label, labels)
+            row = (sample * labels + label) * n
+            s = _negative_scores(products, is_span, starts, ends, n, listed, end + row, has_end)
+            share = _shares(s, starts, n, grad + row, sums + row, is_softplus)
+            g += share
+            if has_end and of_keys:
+                tl.atomic_add(grad_end + row + ends, tl.sum(share, 0), mask=ends < n)
+        if of_keys:
+            g = tl.trans(g)
         total += tl.dot(g, vectors.to(tl.float32), input_precision="ieee")
     places, inside = _vectors(into + first_vector, tokens, n, d, width)
     tl.store(places, total, mask=inside)
