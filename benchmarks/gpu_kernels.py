@@ -1,12 +1,15 @@
-"""The Triton kernels on an NVIDIA GPU: whether they are right, then how fast they are.
+"""The Triton kernels on an NVIDIA GPU: whether they are right, whether the host waits, then how fast they are.
 
     python benchmarks/gpu_kernels.py
 
-First the loss and its gradients against the dense definition in float64, with and without a longest span; it ends with
-an error where they differ. Then head and loss, forward and backward, from hidden states [batch, n, 384]: with the
-kernels, with the operators' own code, and by the textbook. Needs the extra `triton`.
+First the loss and its gradients against the dense definition in float64, for both heads, with and without a longest
+span; then a step in which PyTorch makes every wait of the host for the GPU an error; then the same step from a CUDA
+graph, against the same without one. It ends with an error where one of these fails. Then head and loss, forward and
+backward, from hidden states [batch, n, 384]: with the kernels, with the kernels from a CUDA graph, with the operators'
+own code, and by the textbook. Needs the extra `triton`.
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -17,25 +20,36 @@ from head import prepare
 from hf_globalpointer import SpanScores, use_triton_kernels
 from hf_globalpointer.modeling.loss_global_pointer import binary_cross_entropy_loss, class_imbalance_loss
 from hf_globalpointer.modeling.per_type_reductions import row_logsumexp, row_reduction_backward, row_softplus
+from hf_globalpointer.modeling.shared_reductions import shared_row_logsumexp, shared_row_logsumexp_backward
 
 
-OPERATORS = row_logsumexp, row_softplus, row_reduction_backward
-SHAPES = [(8, 512, 66), (8, 512, 10), (32, 128, 10)]
+OPERATORS = (
+    row_logsumexp,
+    row_softplus,
+    row_reduction_backward,
+    shared_row_logsumexp,
+    shared_row_logsumexp_backward,
+)
+SHAPES = [("full", (8, 512, 66)), ("full", (8, 512, 10)), ("full", (32, 128, 10))]
+SHAPES += [("efficient", (8, 512, 66)), ("efficient", (32, 128, 10)), ("efficient", (8, 512, 1000))]
+# Of more types, the textbook's scores do not fit.
+_TEXTBOOK_TYPES = 66
 
 
-def largest_error(n: int, longest: int | None, loss: Any) -> float:
+def largest_error(n: int, longest: int | None, loss: Any, shared: bool) -> float:
     """Of loss and gradients in float32 on the GPU against float64 on the CPU, by norm."""
     generator = torch.Generator().manual_seed(n)
-    factors = [torch.randn(2, 3, n, 64, generator=generator) / 3 for _ in range(2)]
+    factors = [torch.randn(2, 1 if shared else 3, n, 64, generator=generator) / 3 for _ in range(2)]
+    factors += [torch.randn(2, 3, n, generator=generator) for _ in range(2 if shared else 0)]
     mask = torch.rand(2, 2, n, generator=generator) > 0.1
     positives = torch.tensor([[[0, 0, 0], [1, 3, 4], [2, n - 2, n - 1]]] * 2)
     mask[:, :, [0, 3, 4, n - 2, n - 1]] = True
     results = []
     for device, dtype in (("cuda", torch.float32), ("cpu", torch.float64)):
-        query, key = (part.to(device, dtype).requires_grad_() for part in factors)
-        scores = SpanScores(query, key, None, None, mask.to(device), longest)
+        parts = [part.to(device, dtype).requires_grad_() for part in factors]
+        scores = SpanScores(*parts, *(() if shared else (None, None)), mask.to(device), longest)
         value = loss(scores, positives.to(device)) if device == "cuda" else dense_loss(scores, positives, loss)
-        results.append([value, *torch.autograd.grad(value, (query, key))])
+        results.append([value, *torch.autograd.grad(value, parts)])
     pairs = [(ours.detach().double().cpu(), exact.detach()) for ours, exact in zip(*results, strict=True)]
     return max(float((ours - exact).norm() / exact.norm()) for ours, exact in pairs)
 
@@ -54,15 +68,67 @@ def dense_loss(scores: SpanScores, positives: torch.Tensor, loss: Any) -> torch.
     return (torch.cat([negative, zero], -1).logsumexp(-1) + torch.cat([wanted, zero], -1).logsumexp(-1)).mean()
 
 
-def check() -> None:
+def check_errors() -> None:
     """End where an error is more than rounding."""
+    kinds = [(class_imbalance_loss, False), (class_imbalance_loss, True), (binary_cross_entropy_loss, False)]
     for n in (5, 64, 65, 300):
         for longest in (None, 5, 70):
-            for loss in (class_imbalance_loss, binary_cross_entropy_loss):
-                error = largest_error(n, longest, loss)
-                print(f"n = {n}, at most {longest} tokens, {loss.__name__}: error {error:.1e}")
+            for loss, shared in kinds:
+                error = largest_error(n, longest, loss, shared)
+                head = "efficient" if shared else "full"
+                print(f"{head}, n = {n}, at most {longest} tokens, {loss.__name__}: error {error:.1e}")
                 if not error < 1e-4:
                     raise SystemExit("The kernels are wrong here.")
+
+
+def check_waits(run: Callable[[], Any]) -> None:
+    """End with an error where the host waits for the GPU."""
+    run()  # compiles
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        run()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def captured(run: Callable[[], Any]) -> Callable[[], Any]:
+    """A step from a CUDA graph."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            run()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    return graph.replay
+
+
+def without_kernels(run: Callable[[], Any]) -> Callable[[], Any]:
+    """The same step by the operators' own code."""
+
+    def plain() -> None:
+        with ExitStack() as stack:
+            for operator in OPERATORS:
+                stack.enter_context(operator.set_kernel_enabled("cuda", enabled=False))
+            run()
+
+    return plain
+
+
+def measure(kind: str, shape: tuple[int, int, int]) -> dict[str, Any]:
+    """The times of one head and shape."""
+    ours = prepare("ours", kind, *shape)
+    check_waits(ours)
+    candidates = {"kernels": ours, "from a graph": captured(ours), "operators": without_kernels(ours)}
+    if shape[2] <= _TEXTBOOK_TYPES:
+        candidates["textbook"] = prepare("textbook", kind, *shape)
+    times = medians(candidates, 9)
+    row = {"head": kind, "(batch, n, types)": str(shape)}
+    row |= {name: f"{seconds * 1e3:.2f} ms" for name, seconds in times.items()}
+    return row | {f"{name} / kernels": times[name] / times["kernels"] for name in times if name != "kernels"}
 
 
 def main() -> None:
@@ -70,27 +136,9 @@ def main() -> None:
     if not torch.cuda.is_available():
         raise SystemExit("The kernels are for NVIDIA GPUs, and there is none.")
     use_triton_kernels()
-    check()
-    rows: list[dict[str, Any]] = []
-    for shape in SHAPES:
-        ours, textbook = prepare("ours", "full", *shape), prepare("textbook", "full", *shape)
-
-        def without_kernels(run: Any = ours) -> None:
-            with ExitStack() as stack:
-                for operator in OPERATORS:
-                    stack.enter_context(operator.set_kernel_enabled("cuda", enabled=False))
-                run()
-
-        times = medians({"kernels": ours, "operators": without_kernels, "textbook": textbook}, 9)
-        rows.append(
-            {
-                "(batch, n, types)": str(shape),
-                **{name: f"{seconds * 1e3:.2f} ms" for name, seconds in times.items()},
-                "textbook / kernels": times["textbook"] / times["kernels"],
-                "operators / kernels": times["operators"] / times["kernels"],
-            }
-        )
-    report(__file__, "GlobalPointer's own heads with Triton kernels, forward and backward", rows)
+    check_errors()
+    rows = [measure(kind, shape) for kind, shape in SHAPES]
+    report(__file__, "Head and loss with Triton kernels, forward and backward", rows)
 
 
 if __name__ == "__main__":
