@@ -17,7 +17,7 @@ def suggest(
     input: Annotated[
         Path, typer.Option(help="Texts to choose from, in any format; - is standard input.", callback=readable_file)
     ],
-    output: Annotated[Path, typer.Option(help="File to write, or folder for brat.")],
+    output: Annotated[Path, typer.Option(help="File to write, or to replace; for brat, a new folder.")],
     target: Annotated[
         str | None, typer.Option("--to", help=f"Format of OUTPUT: {', '.join(WRITERS)}; else what its suffix says.")
     ] = None,
