@@ -3,10 +3,10 @@
     python benchmarks/gpu_kernels.py
 
 First the loss and its gradients against the dense definition in float64, for both heads, with and without a longest
-span; then a step in which PyTorch makes every wait of the host for the GPU an error; then the same step from a CUDA
-graph, against the same without one. It ends with an error where one of these fails. Then head and loss, forward and
-backward, from hidden states [batch, n, 384]: with the kernels, with the kernels from a CUDA graph, with the operators'
-own code, and by the textbook. Needs the extra `triton`.
+span; then a step in which PyTorch makes every wait of the host for the GPU an error; then a CUDA graph takes the step
+in. It ends with an error where one of these fails. Then head and loss, forward and backward, from hidden states
+[batch, n, 384]: with the kernels, with the kernels from a CUDA graph, with the operators' own code, and by the
+textbook. Needs the extra `triton`.
 """
 
 from collections.abc import Callable

@@ -58,16 +58,19 @@ def ends(script: Path, *arguments: object, processes: int = 1) -> tuple[int, str
             for i in range(processes)
         ]
         codes = []
-        while running and not any(codes):
-            done = wait([process.sentinel for process in running], timeout=PATIENCE)
-            assert done, f"{script.name} has not ended after {PATIENCE} seconds: {shown.read_text()[-4000:]}"
-            for process in [process for process in running if process.sentinel in done]:
+        try:
+            while running and not any(codes):
+                done = wait([process.sentinel for process in running], timeout=PATIENCE)
+                assert done, f"{script.name} has not ended after {PATIENCE} seconds: {shown.read_text()[-4000:]}"
+                for process in [process for process in running if process.sentinel in done]:
+                    process.join()
+                    running.remove(process)
+                    codes.append(process.exitcode)
+        finally:
+            # The others wait for the one that failed.
+            for process in running:
+                process.kill()
                 process.join()
-                running.remove(process)
-                codes.append(process.exitcode)
-        # The others wait for the one that failed.
-        for process in running:
-            process.kill()
         return next(filter(None, codes), 0), shown.read_text(encoding="utf-8")
 
 

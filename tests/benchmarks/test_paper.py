@@ -179,7 +179,7 @@ def test_every_system_runs(paper: Any, toy_encoder: Path, tmp_path: Path, monkey
 
     monkeypatch.setattr(run_module.Runner, "_process", forked)
     words = ["--config", config, "--encoder", toy_encoder, "--data", tmp_path / "data"]
-    words += ["--work", work, "--results", results, "--lanes", 2]
+    words += ["--work", work, "--results", results, "--lanes", 1]
     monkeypatch.setattr(sys, "argv", ["run.py", *map(str, words)])
     run_module.main()
     lines = [json.loads(line) for line in (results / "conll04.jsonl").open()]

@@ -25,13 +25,14 @@ def test_the_texts_are_written_most_instructive_first_as_predictions(
     for name, format in (("chosen.jsonl", None), ("chosen.jsonl", "doccano"), ("folder", "brat")):
         assert run(*command, "--output", tmp_path / name, *(["--to", format] if format else []))[0] == 0
         read = [example.text for example in read_examples(tmp_path / name, format)]
-        assert sorted(read) == sorted(each.example.text for each in expected)
+        assert read == [each.example.text for each in expected]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--output", "out.xyz"], "out.xyz: cannot tell the format to write; name one of jsonl"),
+        (["--output", ".", "--to", "jsonl"], ".: a folder; name a file."),
         (["--output", "out.jsonl", "--max-length", 50], "`max_length` must be at most 40"),
     ],
 )

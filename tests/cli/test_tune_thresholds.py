@@ -97,6 +97,32 @@ def test_the_command_changes_thresholds_and_calibration_of_a_checkpoint_and_noth
         assert again["calibration"][label] == pytest.approx(numbers)
 
 
+def test_a_model_whose_labels_compete_is_calibrated_too(checkpoint: tuple[Path, Path], tune: Run) -> None:
+    """Even where the choice between labels gets worse: predictions over the thresholds stay."""
+    model, data = checkpoint
+    config = json.loads((model / "config.json").read_text()) | {"overlap": "flat"}
+    (model / "config.json").write_text(json.dumps(config))
+    code, out, err = tune("--model", model, "--data", data, "--objective", "keep")
+    assert (code, "Nothing was written" in err) == (0, False)
+    assert json.loads((model / "config.json").read_text())["calibration"]
+    before, after = f1_of(out, "micro")
+    assert before != after
+
+
+def test_code_and_card_go_with_the_calibration(checkpoint: tuple[Path, Path], tune: Run) -> None:
+    model, data = checkpoint
+    config = json.loads((model / "config.json").read_text()) | {"auto_map": {"AutoConfig": "a.B"}}
+    (model / "config.json").write_text(json.dumps(config))
+    (model / "README.md").write_text(
+        "- The score of an entity is for ranking and thresholds; it is no calibrated probability.\n"
+    )
+    assert tune("--model", model, "--data", data)[0] == 0
+    assert (model / "span_probabilities.py").is_file()
+    card = (model / "README.md").read_text()
+    assert card.startswith("- The score of an entity is a probability, calibrated on development data;")
+    assert "chosen later, with `hf-globalpointer tune-thresholds`" in card
+
+
 def test_thresholds_may_be_kept(checkpoint: tuple[Path, Path], tune: Run) -> None:
     model, data = checkpoint
     assert tune("--model", model, "--data", data, "--objective", "keep")[0] == 0

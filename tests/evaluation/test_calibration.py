@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from conftest import LABELS, examples_for, make_pipeline
 from hf_globalpointer import Entity, Example, calibrate
 from hf_globalpointer.evaluation.calibration import Reliability, calibrated, fit_calibration, reset_calibration
 from hf_globalpointer.evaluation.scored_documents import ScoredDocument
+from hf_globalpointer.evaluation.threshold_curves import precision_recall_curve
 from hf_globalpointer.evaluation.thresholds import Candidates, LabelCandidates, collect_candidates
 
 
@@ -72,6 +75,25 @@ def test_the_fit_is_the_least_of_its_loss() -> None:
     assert found["a"] == pytest.approx(least(of_all).tolist(), abs=1e-6)
     # A label without candidates goes by the others.
     assert found["b"] == pytest.approx(of_all.tolist(), abs=1e-6)
+
+
+def test_a_label_that_the_data_lack_goes_by_the_others() -> None:
+    one = made_up(0.4, -0.5, 200, seed=3)
+    absent = LabelCandidates(one.scores, np.zeros(200, bool), 0, 0.5)
+    assert fit_calibration(Candidates({"a": one, "b": absent}))["a"] == fit_calibration(Candidates({"a": one}))["a"]
+    of_all = fit_calibration(Candidates({"a": one, "b": LabelCandidates(np.empty(0), np.empty(0, bool), 1, 0.5)}))["b"]
+    assert fit_calibration(Candidates({"a": one, "b": absent}))["b"] == of_all
+
+
+def test_curves_are_as_long_as_before() -> None:
+    candidates = Candidates({"a": made_up(0.9, -1.0, 300, 0), "b": made_up(0.2, 2.0, 300, 1)})
+    config = SimpleNamespace(calibration=None, thresholds=None)
+    found = calibrate(config, candidates, candidates.thresholds)
+    assert found.floor_of("a") < found.floor == found.floor_of("b")
+    for label in ("a", "b"):
+        before, after = (precision_recall_curve(each, label) for each in (candidates, found))
+        assert after.recall.max() == before.recall.max()
+        assert after.f1.max() == pytest.approx(before.f1.max())
 
 
 @pytest.mark.parametrize("right", [True, False])

@@ -1,3 +1,4 @@
+import math
 from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
@@ -81,9 +82,23 @@ def test_the_entities_are_those_that_the_pipeline_gives() -> None:
     assert suggestion.example == Example("a Leeds Hall", (Entity(2, 12, "org"),), id="a")
 
 
+def test_labels_are_known_by_their_numbers() -> None:
+    turned = SimpleNamespace(id2label={1: "place", 0: "org"}, thresholds={"place": 0.8}, overlap="flat")
+    text = found("a Leeds", ("Leeds", "place", 0.8))
+    assert choose_suggestions([text], turned, 1) == choose_suggestions([text], SETTINGS, 1)
+
+
+def test_low_thresholds_are_looked_below() -> None:
+    pipe = make_pipeline("efficient", thresholds={"date": 0.005})
+    lowest = suggestion_options(pipe)["threshold"]["date"]
+    assert math.log(0.005 / 0.995) - math.log(lowest / (1 - lowest)) == pytest.approx(6)
+
+
 def test_pipelines_and_recognizers_choose_the_same(tmp_path: Path) -> None:
     pipe = make_pipeline("efficient", thresholds={"date": 0.005}, overlap="nested")
-    assert suggestion_options(pipe)["threshold"] == {"date": 0.005, "person": 0.01, "place": 0.01}
+    options = suggestion_options(pipe)
+    assert set(options["threshold"]) == {"date", "person", "place"}
+    assert all(threshold < 0.01 for threshold in options["threshold"].values())
     examples = [Example(text) for text in ("ab cd ef", "a b", "ab cd ef", "hgf edc", "")]
     few = suggest(pipe, examples, top=2)
     assert len(few) == 2

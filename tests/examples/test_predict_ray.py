@@ -90,7 +90,7 @@ def kill_a_worker_midway(output: Path, written: list[int]) -> None:
         time.sleep(0.001)
     # Those of the cluster, which this process has started.
     family = psutil.Process().children(recursive=True)
-    next(process for process in family if "MapWorker" in process.cmdline()[0]).kill()
+    next(process for process in family if "MapWorker" in "".join(process.cmdline()[:1])).kill()
     written.append(len(files(output)))
 
 

@@ -87,6 +87,14 @@ def check_same(pipe: GlobalPointerNerPipeline, recognizer: Recognizer) -> None:
     assert num_found > 50
 
 
+def test_a_folder_from_before_there_was_a_calibration_loads(exported: Exported, tmp_path: Path) -> None:
+    folder = shutil.copytree(exported[1], tmp_path / "old")
+    content = json.loads((folder / "export.json").read_text())
+    assert content["settings"].pop("calibration")
+    (folder / "export.json").write_text(json.dumps(content))
+    assert Recognizer(folder).settings.calibration is None
+
+
 def test_onnx_is_the_same_and_says_so(exported: Exported) -> None:
     pipe, folder = exported
     check_same(pipe, Recognizer.from_pretrained(folder))

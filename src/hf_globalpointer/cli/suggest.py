@@ -1,5 +1,6 @@
 """`hf-globalpointer suggest`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import typer
 
 from ..data import read_examples, write_examples
 from ..data.formats.reading import count_examples, input_format
-from ..data.formats.writing import WRITERS, output_format
+from ..data.formats.writing import WRITERS, writable_format
 from .common import WindowLength, check_options, load_recognizer, recognize, say
 from .inputs import readable_file
 
@@ -29,7 +30,7 @@ def suggest(
 
     They are those with the most spans near the thresholds, each text with others; the first teaches most.
     """
-    target = output_format(output, target)
+    target = writable_format(output, target)
     format = input_format(input, labeled=False)
     examples = read_examples(input, format, labeled=False)
     recognizer = load_recognizer(model)
@@ -45,6 +46,10 @@ def suggest(
     if not chosen:
         say(f"Nothing was written: the model has no doubts about the texts of {input}.")
         raise typer.Exit(1)
-    write_examples((each.example for each in chosen), output, target, predicted=True)
+    examples = (each.example for each in chosen)
+    if target == "brat":
+        # Its files are named by ids; without them, by the place in the order.
+        examples = (replace(example, id=None) for example in examples)
+    write_examples(examples, output, target, predicted=True)
     entities = sum(len(each.example.entities) for each in chosen)
     say(f"{output} has {len(chosen)} texts with {entities} entities to correct, the most instructive first.")

@@ -28,6 +28,9 @@ _NOTE = (
     "The thresholds and the calibration in config.json were chosen later, with `hf-globalpointer tune-thresholds`; "
     "the scores above were measured with those before them."
 )
+# What a card says of scores, as it is written and afterwards.
+_UNCALIBRATED = "is for ranking and thresholds; it is no calibrated probability."
+_CALIBRATED = "is a probability, calibrated on development data; on other texts it may be off."
 
 
 class Objective(StrEnum):
@@ -125,7 +128,7 @@ def tune_thresholds(
             f", not {expected.micro.f1:.4f}, as follows from its candidates; does a text have more than the "
             f"{config.max_spans} spans that `max_spans` in config.json allows?"
         )
-    if after.score(objective) < before.score(objective):
+    if objective != Objective.keep and after.score(objective) < before.score(objective):
         say(
             f"Nothing was written: F1 is {before.score(objective):.4f} with the present thresholds and "
             f"{after.score(objective):.4f} with those found. The search takes labels one by one, and by the overlap "
@@ -167,9 +170,14 @@ def _write_figures(folder: Path, results: dict[str, Any], candidates: "Candidate
 
 def _write_settings(model: Path, settings: dict[str, Any]) -> None:
     """Change fields of the configuration, and note in the card that they were changed."""
+    from ..modeling.remote_code import write_code
+
     written = (model / "config.json").read_text(encoding="utf-8")
     content = json.loads(written) | settings
     _write_json(model / "config.json", content, indent=2, ensure_ascii=written.isascii())
+    if "auto_map" in content:
+        # The code that came with the checkpoint may know less.
+        write_code(model)
     _note_in_card(model / "README.md")
 
 
@@ -180,12 +188,13 @@ def _say_results(data: str, before: ThresholdResult, after: ThresholdResult) -> 
         f"{before.calibration_error:.4f} before, {after.calibration_error:.4f} after."
     )
     if absent := [label for label, counts in after.metrics.per_label.items() if not counts.gold]:
-        say(f"No entities of {', '.join(absent)} are in {data}: their thresholds stay as they were.")
+        say(f"No entities of {', '.join(absent)} are in {data}: their thresholds mean what they did before.")
 
 
 def _note_in_card(card: Path) -> None:
-    """Say in the model card, if there is one, that its scores are of other thresholds."""
+    """Say in the model card, if there is one, that its scores are of other thresholds, and what probabilities are."""
     if card.exists() and _NOTE not in (content := card.read_text(encoding="utf-8")):
+        content = content.replace(_UNCALIBRATED, _CALIBRATED)
         with atomic_file(card) as file:
             file.write(f"{content.rstrip()}\n\n{_NOTE}\n")
 

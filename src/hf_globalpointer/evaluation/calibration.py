@@ -76,7 +76,8 @@ def calibrate(config: Any, candidates: Candidates, thresholds: Mapping[str, floa
     """Make the probabilities of a model mean how often its predictions are correct; predictions stay as they are.
 
     By Platt's (1999) method, the logit x of a candidate becomes scale x + shift, with the scale and shift of its label
-    under which the candidates are most likely what they are. Labels with few candidates are held to what fits all. The
+    under which the candidates are most likely what they are. Labels with few candidates are held to what fits all
+    labels, and those without gold entities follow it. The
     order of the scores of a label stays; of two labels, it may change, and with it which of two overlapping entities
     is taken.
 
@@ -87,7 +88,7 @@ def calibrate(config: Any, candidates: Candidates, thresholds: Mapping[str, floa
             those that [`best_thresholds`] finds.
 
     Returns:
-        `Candidates`: The candidates with their new probabilities; the floor is the highest of the labels' floors.
+        `Candidates`: The candidates with their new probabilities, and a floor for each label.
     """
     fitted = fit_calibration(candidates)
     present = config.calibration or {}
@@ -103,7 +104,8 @@ def calibrate(config: Any, candidates: Candidates, thresholds: Mapping[str, floa
         )
         for label, each in candidates.per_label.items()
     }
-    return Candidates(per_label, max(_calibrated(candidates.floor, *parameters) for parameters in fitted.values()))
+    floors = {label: _calibrated(candidates.floor_of(label), *parameters) for label, parameters in fitted.items()}
+    return Candidates(per_label, max(floors.values()), floors)
 
 
 def reset_calibration(config: Any) -> None:
@@ -114,7 +116,8 @@ def reset_calibration(config: Any) -> None:
     """
     if config.calibration is not None:
         logits = np.array(score_limits(config, None)) - config.score_threshold
-        probabilities = np.clip(1 / (1 + np.exp(-logits)), np.finfo(np.float64).tiny, HIGHEST)
+        with np.errstate(over="ignore"):
+            probabilities = np.clip(1 / (1 + np.exp(-logits)), np.finfo(np.float64).tiny, HIGHEST)
         labels = (config.id2label[index] for index in range(len(logits)))
         config.thresholds = dict(zip(labels, probabilities.tolist(), strict=True))
         config.calibration = None
@@ -122,7 +125,8 @@ def reset_calibration(config: Any) -> None:
 
 def fit_calibration(candidates: Candidates) -> dict[str, tuple[float, float]]:
     """For each label, scale and shift by which logits become those of calibrated probabilities."""
-    known = {label: each for label, each in candidates.per_label.items() if len(each.scores)}
+    # Data that lack a label would make all of its predictions improbable.
+    known = {label: each for label, each in candidates.per_label.items() if each.gold and len(each.scores)}
     if not known:
         return dict.fromkeys(candidates.per_label, (1.0, 0.0))
     logits, is_gold = zip(*map(_logits, known.values()), strict=True)

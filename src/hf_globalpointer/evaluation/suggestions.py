@@ -12,8 +12,11 @@ from ..modeling.span_decoding import CharSpan, Overlap, label_thresholds, select
 from ..modeling.text_recognizer import TextRecognizer
 
 
-# The probability above which a span is looked at: of one below, the model is as good as certain.
-FLOOR = 0.01
+# The probability above which a span is looked at, and how far below the threshold of its label, in logits: of one that
+# is below both, the model is as good as certain.
+FLOOR, FARTHEST = 0.01, 6.0
+# The most spans of a window that are looked at: more than any trained model half believes in.
+_MAX_SPANS = 2**16
 # What a doubt is still worth once a chosen text has it.
 _REPEATED = 0.5
 
@@ -37,8 +40,11 @@ class Suggestion:
 
 def suggestion_options(recognizer: TextRecognizer) -> dict[str, Any]:
     """The options of the call whose results [`choose_suggestions`] takes: all spans worth a look."""
-    thresholds = zip(recognizer.labels, label_thresholds(recognizer.settings, None), strict=True)
-    return {"threshold": {label: min(FLOOR, threshold) for label, threshold in thresholds}, "overlap": "all"}
+    lowest = {
+        label: min(FLOOR, 1 / (1 + exp(FARTHEST) * (1 - threshold) / threshold))
+        for label, threshold in _thresholds(recognizer.settings).items()
+    }
+    return {"threshold": lowest, "overlap": "all", "max_spans": _MAX_SPANS}
 
 
 def suggest(
@@ -74,13 +80,18 @@ def choose_suggestions(
         settings (`PreTrainedConfig`): The model's configuration, or what has the same fields.
         top (`int`): How many to choose, at most.
     """
-    thresholds = dict(zip(settings.id2label.values(), label_thresholds(settings, None), strict=True))
+    thresholds = _thresholds(settings)
     candidates: dict[str, tuple[Example, dict[Doubt, float]]] = {}
     for example, spans in found:
         if example.text not in candidates:
             kept = _predicted(example, spans, thresholds, settings.overlap)
             candidates[example.text] = kept, _doubts(spans, thresholds)
     return _choose(list(candidates.values()), top)
+
+
+def _thresholds(settings: Any) -> dict[str, float]:
+    labels = (settings.id2label[index] for index in range(len(settings.id2label)))
+    return dict(zip(labels, label_thresholds(settings, None), strict=True))
 
 
 def _choose(candidates: Sequence[tuple[Example, Mapping[Doubt, float]]], top: int) -> list[Suggestion]:

@@ -32,8 +32,9 @@ def precision_recall_curve(candidates: Candidates, label: str | None = None) -> 
     is_gold = np.concatenate([each.is_gold for each in selected])
     gold = sum(each.gold for each in selected)
     # Below the floor there are only the candidates of labels with a low threshold.
-    above = scores > candidates.floor
-    cuts = Cuts.between(scores[above], is_gold[above], candidates.floor)
+    floor = candidates.floor if label is None else candidates.floor_of(label)
+    above = scores > floor
+    cuts = Cuts.between(scores[above], is_gold[above], floor)
     defined = cuts.predicted > 0
     predicted, correct = cuts.predicted[defined], cuts.correct[defined]
     return Curve(

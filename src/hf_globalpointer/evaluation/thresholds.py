@@ -56,10 +56,16 @@ class Candidates:
         per_label (`dict[str, LabelCandidates]`):
             The candidates of each label: all spans above the floor, or above its present threshold if that is lower.
         floor (`float`, *optional*, defaults to 0.01): The lowest probability that a threshold may be moved to.
+        floors (`Mapping[str, float]`, *optional*): That of each label, where they differ; `floor` is the highest.
     """
 
     per_label: dict[str, LabelCandidates]
     floor: float = FLOOR
+    floors: Mapping[str, float] | None = None
+
+    def floor_of(self, label: str) -> float:
+        """The lowest probability that the threshold of a label may be moved to."""
+        return self.floor if self.floors is None else self.floors[label]
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -142,7 +148,7 @@ def best_thresholds(candidates: Candidates, objective: Objective = "micro") -> d
     Raises:
         ValueError: If `objective` is neither.
     """
-    cuts = {label: _choices(each, candidates.floor) for label, each in candidates.per_label.items()}
+    cuts = {label: _choices(each, candidates.floor_of(label)) for label, each in candidates.per_label.items()}
     gold = {label: each.gold for label, each in candidates.per_label.items()}
     if objective == "micro":
         return _maximize(cuts, sum(gold.values()))

@@ -125,7 +125,7 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
     span_loss: Literal["class_imbalance", "bce"] = "class_imbalance"
     score_threshold: float | int = 0.0
     thresholds: dict[str, float] | None = None
-    calibration: dict[str, list[float]] | None = None
+    calibration: dict[str, list[float | int]] | None = None
     head_dropout: float | int = 0.1
     max_spans: int = 1024
     overlap: Literal["all", "nested", "flat"] = "all"

@@ -143,7 +143,7 @@ class GenericForGlobalPointer(PreTrainedModel):
         loaded = load(config=wanted.with_labels(own), **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         model.set_labels(labels)
-        model.config.thresholds = wanted.thresholds
+        model.config.thresholds, model.config.calibration = wanted.thresholds, wanted.calibration
         return loaded
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], with_code: bool = False, **kwargs: Any) -> None:

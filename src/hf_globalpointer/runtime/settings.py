@@ -101,7 +101,9 @@ class ExportSettings:
             )
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            values = {field.name: content["settings"][field.name] for field in fields(cls)}
+            # What was exported before there was a calibration has none.
+            given = {"calibration": None} | content["settings"]
+            values = {field.name: given[field.name] for field in fields(cls)}
             id2label = {int(index): label for index, label in values["id2label"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ExportError(f"{path} is damaged ({error!r}); copy it again, or export the model anew.") from error

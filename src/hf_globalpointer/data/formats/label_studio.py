@@ -35,7 +35,7 @@ def write_label_studio(examples: Iterable[Example], path: Path, on_problem: OnPr
     """Write an array of annotated tasks; the reader gives all of it back, but `source`.
 
     Regions are for Label Studio's template of named entities: `<Labels name="label" toName="text">` over
-    `<Text name="text" value="$text">`.
+    `<Text name="text" value="$text"/>`.
     """
     _write_tasks(examples, path, "annotations")
 

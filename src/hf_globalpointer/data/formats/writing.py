@@ -46,6 +46,20 @@ def output_format(path: str | PathLike[str], format: str | None = None) -> str:
     return format
 
 
+def writable_format(path: Path, format: str | None = None) -> str:
+    """As [`output_format`], of a path that can be written in the format.
+
+    Raises:
+        DataError: If it cannot: for brat it must be a new or empty folder, else it must be no folder.
+    """
+    format = output_format(path, format)
+    if format == "brat" and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise DataError(f"{path}: exists and is not an empty folder; choose another or remove it.")
+    if format != "brat" and path.is_dir():
+        raise DataError(f"{path}: a folder; name a file.")
+    return format
+
+
 def write_examples(
     examples: Iterable[Example],
     path: str | PathLike[str],
@@ -70,11 +84,7 @@ def write_examples(
         OSError: If the path cannot be written.
     """
     path = Path(path)
-    format = output_format(path, format)
-    if format == "brat" and path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise DataError(f"{path}: exists and is not an empty folder; choose another or remove it.")
-    if format != "brat" and path.is_dir():
-        raise DataError(f"{path}: a folder; name a file.")
+    format = writable_format(path, format)
     partial = partial_path(path)
     if partial.is_dir():
         raise DataError(f"{partial}: left by a run that did not end, or in use by another; remove it.")
