@@ -98,10 +98,10 @@ def check_ids(rows: ray.data.Dataset) -> int:
     ids = [id for batch in batches for id in batch["id"].to_pylist()]
     wrong = [id for id in ids if type(id) not in (str, int)]
     if wrong:
-        raise SystemExit(f"Ids must be strings or integers; {len(wrong)} are not, the first is {wrong[0]!r}.")
+        raise SystemExit(f"Ids must be strings or integers; {len(wrong)} are not, such as {wrong[0]!r}.")
     repeated = [id for id, count in Counter(ids).items() if count > 1]
     if repeated:
-        raise SystemExit(f"{len(repeated)} ids are not the only ones of their kind; the first is {repeated[0]!r}.")
+        raise SystemExit(f"{len(repeated)} ids are not the only ones of their kind, such as {repeated[0]!r}.")
     return len(ids)
 
 
