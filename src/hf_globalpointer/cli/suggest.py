@@ -35,7 +35,7 @@ def suggest(
     examples = read_examples(input, format, labeled=False)
     recognizer = load_recognizer(model)
 
-    # It imports the pipeline's module, so after what can fail at once.
+    # It imports NumPy, which help and wrong arguments do without.
     from ..evaluation.suggestions import choose_suggestions, suggestion_options
 
     options = suggestion_options(recognizer) | {"max_length": max_length}

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say, and how they come to."""
+"""How often predictions are correct, and how to make probabilities say so."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -73,12 +73,12 @@ class Reliability:
 
 
 def calibrate(config: Any, candidates: Candidates, thresholds: Mapping[str, float]) -> Candidates:
-    """Make the probabilities of a model mean how often its predictions are correct; predictions stay as they are.
+    """Make the probabilities of a model say how often its predictions are correct.
 
     By Platt's (1999) method, the logit x of a candidate becomes scale x + shift, with the scale and shift of its label
     under which the candidates are most likely what they are. Labels with few candidates are held to what fits all
-    labels, and those without gold entities follow it. The
-    order of the scores of a label stays; of two labels, it may change, and with it which of two overlapping entities
+    labels, and those without gold entities follow it. The same spans are over their thresholds as before, and the
+    order of the scores of a label stays; that of two labels may change, and with it which of two overlapping entities
     is taken.
 
     Args:
@@ -109,7 +109,7 @@ def calibrate(config: Any, candidates: Candidates, thresholds: Mapping[str, floa
 
 
 def reset_calibration(config: Any) -> None:
-    """Take the calibration of a model back; predictions stay as they are.
+    """Take the calibration of a model back; the same spans are over their thresholds as before.
 
     Args:
         config (`PreTrainedConfig`): The model's configuration, whose `calibration` and `thresholds` are set.

@@ -60,8 +60,8 @@ def suggest(
     Args:
         recognizer (`TextRecognizer`): A pipeline, or a `Recognizer`.
         examples (`Iterable[Example]`): Texts; their entities are not looked at. They are held in memory.
-        top (`int`): How many to choose, at most: of the same text, and of texts without doubts, none is chosen twice
-            or at all.
+        top (`int`): How many to choose, at most. A text that comes twice is chosen once, and one without doubts is
+            not chosen.
         batch_size (`int`, *optional*, defaults to 32): Windows in a batch.
     """
     examples = list(examples)
