@@ -11,7 +11,9 @@ from hf_globalpointer import Entity, Example, Recognizer, export_model, suggest
 from hf_globalpointer.evaluation.suggestions import choose_suggestions, suggestion_options
 
 
-SETTINGS = SimpleNamespace(id2label={0: "org", 1: "place"}, thresholds={"place": 0.8}, overlap="flat")
+SETTINGS = SimpleNamespace(
+    id2label={0: "org", 1: "place"}, thresholds={"place": 0.8}, calibration=None, score_threshold=0, overlap="flat"
+)
 
 
 def found(text: str, *spans: tuple[str, str, float]) -> tuple[Example, list[dict[str, Any]]]:
@@ -83,7 +85,7 @@ def test_the_entities_are_those_that_the_pipeline_gives() -> None:
 
 
 def test_labels_are_known_by_their_numbers() -> None:
-    turned = SimpleNamespace(id2label={1: "place", 0: "org"}, thresholds={"place": 0.8}, overlap="flat")
+    turned = SimpleNamespace(**{**vars(SETTINGS), "id2label": {1: "place", 0: "org"}})
     text = found("a Leeds", ("Leeds", "place", 0.8))
     assert choose_suggestions([text], turned, 1) == choose_suggestions([text], SETTINGS, 1)
 
@@ -95,7 +97,7 @@ def test_low_thresholds_are_looked_below() -> None:
 
 
 def test_pipelines_and_recognizers_choose_the_same(tmp_path: Path) -> None:
-    pipe = make_pipeline("efficient", thresholds={"date": 0.005}, overlap="nested")
+    pipe = make_pipeline("efficient", thresholds={"date": 0.005}, overlap="nested", calibration={"person": [3.0, 0.5]})
     options = suggestion_options(pipe)
     assert set(options["threshold"]) == {"date", "person", "place"}
     assert all(threshold < 0.01 for threshold in options["threshold"].values())

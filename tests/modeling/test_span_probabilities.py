@@ -1,12 +1,11 @@
 import math
 
-import numpy as np
 import pytest
 import torch
 
 from conftest import LABELS, make_model, make_pipeline
 from hf_globalpointer import BertEfficientGlobalPointerConfig
-from hf_globalpointer.modeling.span_probabilities import score_limits, span_probabilities
+from hf_globalpointer.modeling.span_probabilities import HIGHEST, score_limits, span_probability, span_score
 
 
 CALIBRATION = {"person": [0.5, -1.0], "place": [2.0, 0.25]}
@@ -17,28 +16,36 @@ def config(**fields: object) -> BertEfficientGlobalPointerConfig:
 
 
 def test_probabilities_are_those_of_the_formula() -> None:
-    labels, scores = np.array([[0, 1, 2, -100]]), np.array([[3.0, 3.0, 3.0, -np.inf]], np.float32)
-    expected = [1 / (1 + math.exp(-z)) for z in (2.5, 0.5 * 2.5 - 1, 2 * 2.5 + 0.25)]
-    found = span_probabilities(config(), labels, scores)
-    assert found[0, :3].tolist() == pytest.approx(expected)
+    expected = {"date": 2.5, "person": 0.5 * 2.5 - 1, "place": 2 * 2.5 + 0.25}
+    for label, logit in expected.items():
+        assert span_probability(config(), label, 3.0) == pytest.approx(1 / (1 + math.exp(-logit)))
+        assert span_score(config(), label, 1 / (1 + math.exp(-logit))) == pytest.approx(3.0)
+    assert span_probability(config(), "person", -1.5) == pytest.approx(1 / (1 + math.exp(2)))
+
+
+def test_scores_of_any_size_have_probabilities() -> None:
+    assert span_probability(config(), "date", 1e300) == 1.0
+    assert span_probability(config(), "date", -1e300) == 0.0
+    assert span_score(config(), "date", 1.0) == span_score(config(), "date", HIGHEST) == pytest.approx(36.5, abs=0.1)
 
 
 def test_limits_are_the_scores_of_the_thresholds() -> None:
     for thresholds in (None, 0.3, {"person": 0.9}):
         own = config(thresholds={"place": 0.6})
-        limits = np.array(score_limits(own, thresholds))
-        probabilities = span_probabilities(own, np.arange(3), limits)
+        limits = zip(LABELS, score_limits(own, thresholds), strict=True)
+        probabilities = [span_probability(own, label, limit) for label, limit in limits]
         given = thresholds if isinstance(thresholds, dict) else dict.fromkeys(LABELS, thresholds) if thresholds else {}
-        assert probabilities.tolist() == pytest.approx([{"place": 0.6, **given}.get(label, 0.5) for label in LABELS])
+        assert probabilities == pytest.approx([{"place": 0.6, **given}.get(label, 0.5) for label in LABELS])
 
 
-def test_a_model_in_evaluation_chooses_between_labels_as_the_pipeline_does() -> None:
-    """Each by the probability, and not by the score."""
+def test_a_model_in_evaluation_and_the_pipeline_choose_between_labels_by_the_score() -> None:
+    """And so with every calibration, of thresholds that follow it, the same."""
     pipe = make_pipeline("efficient", overlap="flat")
     text = "ab cd ef gh ab"
-    differ = []
-    for calibration in (None, {"person": [0.05, 0.1], "place": [3.0, 2.0], "date": [0.3, 0.0]}):
+    every, best = [], []
+    for calibration in ({}, {"person": [0.05, 0.1], "place": [3.0, 2.0], "date": [0.3, 0.0]}):
         pipe.model.config.calibration = calibration
+        pipe.model.config.thresholds = {label: 1 / (1 + math.exp(-shift)) for label, (_, shift) in calibration.items()}
         inputs = pipe.tokenizer(text, return_tensors="pt", return_special_tokens_mask=True)
         special = inputs.pop("special_tokens_mask")
         with torch.no_grad():
@@ -46,8 +53,11 @@ def test_a_model_in_evaluation_chooses_between_labels_as_the_pipeline_does() -> 
         offsets = pipe.tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
         found = {(offsets[i][0], offsets[j][1], LABELS[label]) for label, i, j in spans.tolist()}
         assert found == {(e["start"], e["end"], e["entity_group"]) for e in pipe(text)}
-        differ.append(found)
-    assert differ[0] != differ[1]
+        every.append(found)
+        best.append([{**entity, "score": None} for entity in pipe(text, top_k=1)])
+    assert every[0] == every[1]
+    assert len(every[0]) > len(best[0]) == 1
+    assert best[0] == best[1]
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..modeling.span_probabilities import score_limits
+from ..modeling.span_probabilities import HIGHEST, score_limits
 from .scored_documents import ScoredDocument
-from .thresholds import HIGHEST, Candidates, LabelCandidates, logit
+from .thresholds import Candidates, LabelCandidates, logit
 
 
 _BINS = 10
@@ -77,9 +77,8 @@ def calibrate(config: Any, candidates: Candidates, thresholds: Mapping[str, floa
 
     By Platt's (1999) method, the logit x of a candidate becomes scale x + shift, with the scale and shift of its label
     under which the candidates are most likely what they are. Labels with few candidates are held to what fits all
-    labels, and those without gold entities follow it. The same spans are over their thresholds as before, and the
-    order of the scores of a label stays; that of two labels may change, and with it which of two overlapping entities
-    is taken.
+    labels, and those without gold entities follow it. The model predicts what it predicted before: the same spans are
+    over their thresholds, and of two that clash, the one with the higher score is taken, whatever their probabilities.
 
     Args:
         config (`PreTrainedConfig`): The model's configuration, whose `calibration` and `thresholds` are set.

@@ -8,7 +8,8 @@ from math import exp, log
 from typing import Any
 
 from ..data.examples import Entity, Example
-from ..modeling.span_decoding import CharSpan, Overlap, label_thresholds, select_spans
+from ..modeling.span_decoding import CharSpan, label_thresholds, select_spans
+from ..modeling.span_probabilities import span_score
 from ..modeling.text_recognizer import TextRecognizer
 
 
@@ -84,8 +85,7 @@ def choose_suggestions(
     candidates: dict[str, tuple[Example, dict[Doubt, float]]] = {}
     for example, spans in found:
         if example.text not in candidates:
-            kept = _predicted(example, spans, thresholds, settings.overlap)
-            candidates[example.text] = kept, _doubts(spans, thresholds)
+            candidates[example.text] = _predicted(example, spans, settings), _doubts(spans, thresholds)
     return _choose(list(candidates.values()), top)
 
 
@@ -115,16 +115,15 @@ def _choose(candidates: Sequence[tuple[Example, Mapping[Doubt, float]]], top: in
     return chosen
 
 
-def _predicted(
-    example: Example, spans: Iterable[Mapping[str, Any]], thresholds: Mapping[str, float], overlap: Overlap
-) -> Example:
+def _predicted(example: Example, spans: Iterable[Mapping[str, Any]], settings: Any) -> Example:
     """The text with the entities that the pipeline gives by default."""
+    thresholds = _thresholds(settings)
     over = (
-        CharSpan(span["start"], span["end"], span["entity_group"], span["score"])
+        CharSpan(span["start"], span["end"], label, span_score(settings, label, span["score"]))
         for span in spans
-        if span["score"] > thresholds[span["entity_group"]]
+        if span["score"] > thresholds[label := span["entity_group"]]
     )
-    entities = (Entity(span.start, span.end, span.label) for span in select_spans(over, overlap))
+    entities = (Entity(span.start, span.end, span.label) for span in select_spans(over, settings.overlap))
     return replace(example, entities=tuple(entities))
 
 

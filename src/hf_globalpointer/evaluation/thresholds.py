@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..data.examples import Example
 from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
+from ..modeling.span_probabilities import HIGHEST
 from .metrics import SpanCounts, SpanMetrics
 from .scored_documents import ScoredDocument
 
@@ -20,8 +21,6 @@ Objective = Literal["micro", "label"]
 FLOOR = 0.01
 # No trained model comes near this many spans over the floor; it bounds the memory that an untrained one takes.
 _MAX_SPANS = 2**16
-# The highest probability below which float64 still has a few others; a score of 36.
-HIGHEST = 1 - np.finfo(np.float64).eps
 # How far, in logits, a threshold is from any score: farther than float32, in which the model compares them, rounds.
 _MARGIN = 1e-4
 

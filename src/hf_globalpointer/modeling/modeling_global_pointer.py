@@ -32,7 +32,7 @@ from .remote_code import code_fields
 from .span_decoding import label_thresholds
 from .span_heads import EfficientGlobalPointerHead, GlobalPointerHead, SpanHead
 from .span_labels import spans_from_labels
-from .span_probabilities import scales_and_shifts, score_limits
+from .span_probabilities import score_limits
 from .span_scores import ScoredSpans, SpanScores
 from .weight_files import check_weight_files, safetensors_only
 
@@ -255,7 +255,7 @@ class GenericForGlobalPointer(PreTrainedModel):
             positives = spans_from_labels(labels, scores.num_labels, scores.mask, scores.max_span_length)
             loss = LOSSES[self.config.span_loss](scores, positives, self.config.score_threshold)
             if not self.training:
-                spans = self._as_logits(self.decode(scores)).select(self.config.overlap).spans
+                spans = self.decode(scores).select(self.config.overlap).spans
         if output_logits is None:
             output_logits = labels is None
         return GlobalPointerOutput(
@@ -291,14 +291,6 @@ class GenericForGlobalPointer(PreTrainedModel):
         """
         limits = torch.tensor(score_limits(self.config, thresholds), dtype=torch.float64).to(scores.query)
         return scores.above(limits, max_spans=self.config.max_spans if max_spans is None else max_spans)
-
-    def _as_logits(self, found: ScoredSpans) -> ScoredSpans:
-        """With the logits of probabilities as scores, which compare between labels."""
-        if self.config.calibration is None:
-            return found
-        scale, shift = found.scores.new_tensor(scales_and_shifts(self.config)).T
-        label = found.spans[..., 0].clamp(min=0)
-        return found._replace(scores=scale[label] * (found.scores - self.config.score_threshold) + shift[label])
 
     def label_thresholds(self, thresholds: Mapping[str, float] | float | None) -> list[float]:
         """The probability above which a span is predicted, for each label in the order of their ids.

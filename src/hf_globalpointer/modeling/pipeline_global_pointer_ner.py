@@ -34,8 +34,9 @@ class GlobalPointerNerPipeline(TextRecognizer, Pipeline):
             one in the model's configuration, or else 0.5.
         overlap (`str`, *optional*, defaults to `config.overlap`):
             Which entities may go together: `"all"`; `"nested"`, those that lie apart or one within the other;
-            `"flat"`, those that lie apart. The higher score wins; see [`select_spans`].
-        top_k (`int`, *optional*): Keep no more than this many entities of a text, those that score highest.
+            `"flat"`, those that lie apart. The higher score wins, before calibration; see [`select_spans`].
+        top_k (`int`, *optional*):
+            Keep no more than this many entities of a text, those that score highest, before calibration.
         max_spans (`int`, *optional*, defaults to `config.max_spans`):
             Keep no more than this many spans of a window, before anything else is chosen.
         max_length (`int`, *optional*, defaults to `config.max_length`, or else what the encoder takes):

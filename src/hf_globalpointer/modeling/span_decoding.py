@@ -11,7 +11,7 @@ Overlap = Literal["all", "nested", "flat"]
 
 
 class CharSpan(NamedTuple):
-    """A predicted span of a text: characters, end exclusive, with its probability."""
+    """A predicted span of a text: characters, end exclusive, with its score, or with its probability."""
 
     start: int
     end: int

@@ -5,13 +5,42 @@ those of `config.calibration` (Platt, 1999), or 1 and 0 for a type that it does 
 """
 
 from collections.abc import Mapping
-from math import log, log1p
+from math import exp, log, log1p
+from sys import float_info
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .span_decoding import label_thresholds
+
+
+# The highest probability below which float64 still has a few others; a logit of 36.
+HIGHEST = 1 - float_info.epsilon
+
+
+def span_probability(settings: Any, label: str, score: float) -> float:
+    """The probability of a span.
+
+    Args:
+        settings (`PreTrainedConfig`): A configuration, or what has the same fields.
+        label (`str`): Its label.
+        score (`float`): Its score.
+    """
+    scale, shift = _scale_and_shift(settings, label)
+    logit = scale * (score - settings.score_threshold) + shift
+    odds = exp(-abs(logit))
+    return 1 / (1 + odds) if logit >= 0 else odds / (1 + odds)
+
+
+def span_score(settings: Any, label: str, probability: float) -> float:
+    """The score of a span; those whose probabilities are rounded to 1 have the same.
+
+    Args:
+        settings (`PreTrainedConfig`): A configuration, or what has the same fields.
+        label (`str`): Its label.
+        probability (`float`): Its probability, above 0.
+    """
+    scale, shift = _scale_and_shift(settings, label)
+    probability = min(probability, HIGHEST)
+    return (log(probability) - log1p(-probability) - shift) / scale + float(settings.score_threshold)
 
 
 def score_limits(settings: Any, thresholds: Mapping[str, float] | float | None) -> list[float]:
@@ -24,32 +53,11 @@ def score_limits(settings: Any, thresholds: Mapping[str, float] | float | None) 
     Raises:
         ValueError: If a threshold is not in (0, 1) or its label is unknown.
     """
-    pairs = zip(label_thresholds(settings, thresholds), scales_and_shifts(settings), strict=True)
-    return [
-        (log(probability) - log1p(-probability) - shift) / scale + settings.score_threshold
-        for probability, (scale, shift) in pairs
-    ]
+    labels = (settings.id2label[index] for index in range(len(settings.id2label)))
+    pairs = zip(labels, label_thresholds(settings, thresholds), strict=True)
+    return [span_score(settings, label, threshold) for label, threshold in pairs]
 
 
-def span_probabilities(settings: Any, labels: NDArray[np.int64], scores: NDArray[Any]) -> NDArray[np.float64]:
-    """The probabilities of spans.
-
-    Args:
-        settings (`PreTrainedConfig`): A configuration, or what has the same fields.
-        labels (`NDArray[np.int64]`): The number of the label of each; what is below 0 is padding, whose probability is
-            whatever it is.
-        scores (`NDArray`): The score of each, of the same shape.
-    """
-    scale, shift = np.array(scales_and_shifts(settings)).T
-    labels = labels.clip(min=0)
-    # Not all devices have double precision, so it begins here.
-    logits = scale[labels] * (scores.astype(np.float64) - settings.score_threshold) + shift[labels]
-    with np.errstate(over="ignore"):
-        return np.asarray(1 / (1 + np.exp(-logits)))
-
-
-def scales_and_shifts(settings: Any) -> list[tuple[float, float]]:
-    """Scale and shift of each label in the order of their ids."""
-    given = settings.calibration or {}
-    labels = [settings.id2label[index] for index in range(len(settings.id2label))]
-    return [(scale, shift) for scale, shift in (given.get(label, (1.0, 0.0)) for label in labels)]
+def _scale_and_shift(settings: Any, label: str) -> tuple[float, float]:
+    scale, shift = (settings.calibration or {}).get(label, (1.0, 0.0))
+    return scale, shift

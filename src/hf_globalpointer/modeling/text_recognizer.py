@@ -19,7 +19,7 @@ from .span_decoding import (
     merge_spans,
     select_spans,
 )
-from .span_probabilities import span_probabilities
+from .span_probabilities import span_probability
 from .token_windows import TokenWindow, batches_by_characters, pad_windows, token_windows, window_size
 
 
@@ -233,9 +233,8 @@ class TextRecognizer(ABC):
         """The spans of each window of a batch, in characters; of what several windows hold, each gives its own."""
         labels = self.settings.id2label
         rows, scores = self.predict_spans(pad_windows(windows, self.tokenizer), options)
-        probabilities = span_probabilities(self.settings, rows[..., 0], scores)
         found: list[list[CharSpan]] = []
-        for window, spans, values in zip(windows, rows, probabilities, strict=True):
+        for window, spans, values in zip(windows, rows, scores, strict=True):
             label, start_token, end_token = spans.T
             low, high = window.sums
             own = (label >= 0) & (low <= start_token + end_token) & (start_token + end_token < high)
@@ -245,9 +244,13 @@ class TextRecognizer(ABC):
         return found
 
     def choose(self, document: Document, spans: Iterable[CharSpan], options: Options) -> list[PredictedEntity]:
-        """Merge the windows of one document and choose among its spans."""
+        """Merge the windows of one document and choose among its spans, by their scores; give their probabilities."""
         overlap = self.settings.overlap if options.overlap is None else options.overlap
-        return entities_of(document.text, select_spans(merge_spans(spans), overlap, options.top_k))
+        chosen = select_spans(merge_spans(spans), overlap, options.top_k)
+        return entities_of(
+            document.text,
+            (span._replace(score=span_probability(self.settings, span.label, span.score)) for span in chosen),
+        )
 
 
 def _is_single(inputs: Any, is_split_into_words: bool) -> bool:
