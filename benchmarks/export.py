@@ -47,6 +47,8 @@ EXPORTS: dict[str, dict[str, Any]] = {
     "OpenVINO, int8": {"format": "openvino", "quantize": "int8"},
     "OpenVINO, int8 and bfloat16": {"format": "openvino", "quantize": "int8", "dtype": "bfloat16"},
 }
+# Those that are also measured with two batches at once.
+IN_STREAMS = ("ONNX Runtime", "ONNX Runtime, int8", "OpenVINO, int8 and bfloat16")
 TEXT = "Alfred Nobel was born in Stockholm."
 COLD = {
     "pipeline": "import hf_globalpointer; from transformers import pipeline; "
@@ -165,6 +167,8 @@ def main() -> None:
         for name, options in EXPORTS.items():
             export_model(pipe, paths[name], examples=dev, max_f1_loss=100, **options)
             systems[name] = Recognizer(paths[name])
+        for name in IN_STREAMS:
+            systems[f"{name}, 2 streams"] = Recognizer(paths[name], streams=2)
         systems["pipeline, bfloat16"] = pipeline(
             "global-pointer-ner", model=arguments.model, device="cpu", dtype="bfloat16"
         )

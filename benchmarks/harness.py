@@ -87,11 +87,18 @@ def machine() -> dict[str, Any]:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     model = next((line for line in _cpu_lines() if line.startswith("model name")), platform.processor())
     return {
-        "device": gpu or f"{model.partition(': ')[2] or model}, {torch.get_num_threads()} threads",
+        "device": gpu or f"{model.partition(': ')[2] or model}, {torch.get_num_threads()} threads{_instructions()}",
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
+
+
+def _instructions() -> str:
+    """Those of the processor that decide how fast small numbers are multiplied."""
+    flags = next((line for line in _cpu_lines() if line.startswith("flags")), "").split()
+    known = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+    return "".join(f" {flag}" for flag in known if flag in flags)
 
 
 def _cpu_lines() -> list[str]:

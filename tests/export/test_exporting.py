@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from transformers import AutoConfig, AutoModel
 
@@ -22,6 +23,8 @@ from hf_globalpointer import (
     export_model,
 )
 from hf_globalpointer.export import comparison, exporting
+from hf_globalpointer.modeling.text_recognizer import Options
+from hf_globalpointer.runtime import engines
 
 
 SIZES: dict[str, Any] = {
@@ -151,6 +154,67 @@ def test_other_encoders_and_heads(
 
 
 @pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_streams_give_the_same_in_order(format: Any, exported: Exported, tmp_path: Path) -> None:
+    pipe, folder = exported
+    if format == "openvino":
+        folder = tmp_path / "out"
+        export_model(pipe, folder, format)
+    texts = [*random_texts(24), ""]
+    counts: dict[int, list[int]] = {1: [], 3: []}
+    found = {}
+    for streams, done in counts.items():
+        recognizer = Recognizer.from_pretrained(folder, streams=streams)
+        found[streams] = recognizer.recognize(texts, 4, Options(threshold=0.02, max_length=20), done.append)
+        with pytest.raises(TypeError, match="takes text"):
+            recognizer([*texts, 3], batch_size=4)
+    assert counts[1] == counts[3]
+    assert len(counts[1]) > 3
+    assert sum(map(len, found[1])) > 50
+    for one, three in zip(*found.values(), strict=True):
+        scores = [[entity.pop("score") for entity in entities] for entities in (one, three)]
+        assert one == three
+        assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+    for streams in (0, 1.5, True):
+        with pytest.raises(ValueError, match="`streams` must be a whole number of at least 1"):
+            Recognizer(folder, streams=streams)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("format", "quantized", "info", "warns"),
+    [
+        ("openvino", "int8", "flags : fpu avx2\n", True),
+        ("openvino", "int8", "flags : fpu avx512_vnni\n", False),
+        ("openvino", "int8", "Features : asimd\n", False),
+        ("openvino", "int8", None, False),
+        ("openvino", None, "flags : fpu avx2\n", False),
+        ("onnx", "int8", "flags : fpu avx2\n", False),
+    ],
+)
+def test_int8_that_may_overflow_on_this_processor_is_said(
+    format: str,
+    quantized: str | None,
+    info: str | None,
+    warns: bool,
+    exported: Exported,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    monkeypatch.setattr(engines, "CPU_INFO", tmp_path / "cpuinfo")
+    if info:
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\n{info}")
+    # Whatever the graph is, only what the folder says counts here.
+    monkeypatch.setitem(engines.ENGINES, "openvino", engines.OnnxEngine)
+    folder = tmp_path / "folder"
+    shutil.copytree(exported[1], folder)
+    content = json.loads((folder / "export.json").read_text())
+    content["settings"] |= {"format": format, "quantized": quantized}
+    (folder / "export.json").write_text(json.dumps(content))
+    Recognizer(folder)
+    assert any("lacks: sums may overflow" in str(each.message) for each in recwarn) == warns
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
 def test_int8_rounds_the_encoder_and_not_the_head(
     format: Any, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,21 +226,30 @@ def test_int8_rounds_the_encoder_and_not_the_head(
             shutil.copy(folder / name, into)
 
     monkeypatch.setattr(exporting, "export_graph", copy_graph)
-    found = export_model(pipe, tmp_path / "out", format, quantize="int8", examples=examples_for(pipe), max_f1_loss=100)
+    examples = examples_for(pipe)
+    found = export_model(pipe, tmp_path / "out", format, quantize="int8", examples=examples, max_f1_loss=100)
     assert 0 < found.score_difference < 0.2
     if format == "onnx":
         import onnx
 
-        nodes = onnx.load(tmp_path / "out" / "model.onnx").graph.node
+        graph = onnx.load(tmp_path / "out" / "model.onnx").graph
+        nodes = graph.node
+        weights = [
+            onnx.numpy_helper.to_array(each) for each in graph.initializer if each.data_type == onnx.TensorProto.INT8
+        ]
         rounded = [node.name for node in nodes if node.op_type == "MatMulInteger"]
         products = [node.name for node in nodes if node.op_type in ("MatMul", "Gemm")]
     else:
         import openvino
 
         operations = openvino.Core().read_model(tmp_path / "out" / "model.xml").get_ops()
+        constants = [each for each in operations if each.get_type_name() == "Constant"]
+        weights = [each.data for each in constants if each.get_element_type() == openvino.Type.i8]
         rounded = [each.get_friendly_name() for each in operations if each.get_type_name() == "FakeQuantize"]
         products = [each.get_friendly_name() for each in operations if each.get_type_name() == "MatMul"]
     assert rounded
+    # Of 7 bits where every processor is to add them up right.
+    assert (min(np.abs(each.astype(int)).max() for each in weights if each.ndim == 2) <= 64) == (format == "onnx")
     assert not any(name.startswith("span_head.") for name in rounded)
     assert any(name.startswith("span_head.") for name in products)
 

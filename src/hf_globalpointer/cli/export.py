@@ -39,7 +39,10 @@ def export(
         Dtype, typer.Option(help="What to compute in; bfloat16 for openvino, where the processor has it.")
     ] = Dtype.float32,
     quantize: Annotated[
-        Quantization | None, typer.Option(help="Round the encoder to 8 bits; the head stays in float32.")
+        Quantization | None,
+        typer.Option(
+            help="Round the encoder to 8 bits; the head stays in float32. For openvino, the processor should have VNNI."
+        ),
     ] = None,
     calibrate: Annotated[
         Path | None,

@@ -37,7 +37,7 @@ class ExportedForGlobalPointer(GenericForGlobalPointer):
         PreTrainedModel.__init__(self, config)
         self.eval()
         self._folder, self._settings = folder, settings
-        self._engine = ENGINES[settings.format](folder, settings.dtype)
+        self._engine = ENGINES[settings.format](folder, settings.dtype, streams=1)
 
     @property
     def device(self) -> torch.device:

@@ -51,7 +51,9 @@ def export_model(
         output (`str` or `os.PathLike`): Folder for the exported model; must not exist, or be empty.
         format (`str`): `"onnx"` or `"openvino"`.
         dtype (`str`): `"bfloat16"` to compute in it where the processor has it; for `"openvino"` only.
-        quantize (`str`, *optional*): `"int8"` for the encoder in 8 bits; the span head stays in float32.
+        quantize (`str`, *optional*):
+            `"int8"` for the encoder in 8 bits; the span head stays in float32. For `"openvino"`, the processor should
+            have VNNI.
         examples (`Sequence[Example]`, *optional*):
             Texts to compare the models on, with entities where F1 is to be compared too; with `quantize` for
             `"openvino"`, the first 300 also say how to round. By default the sample sentences of the package.

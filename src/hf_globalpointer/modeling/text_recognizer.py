@@ -208,12 +208,18 @@ class TextRecognizer(ABC):
         """The spans that are found in each of the first documents, in all its windows."""
         spans: list[list[CharSpan]] = [[] for _ in range(num_documents)]
         windows = [window for window in windows if window.sample < num_documents and window.span_token_mask.any()]
-        for batch in self.batches(windows, batch_size):
-            for window, found in zip(batch, self._spans_of(batch, options), strict=True):
+        batches = list(self.batches(windows, batch_size))
+        results = self.map_batches(lambda batch: self._spans_of(batch, options), batches)
+        for batch, found_in_batch in zip(batches, results, strict=True):
+            for window, found in zip(batch, found_in_batch, strict=True):
                 spans[window.sample] += found
             if on_batch:
                 on_batch(len(batch))
         return spans
+
+    def map_batches(self, compute: Callable[[Any], Any], batches: Iterable[Any]) -> Iterator[Any]:
+        """What is computed of each batch, in order."""
+        return map(compute, batches)
 
     def batches(self, windows: list[TokenWindow], batch_size: int) -> Iterator[list[TokenWindow]]:
         """Windows of about the same length, the longest first."""
