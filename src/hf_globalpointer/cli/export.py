@@ -41,7 +41,7 @@ def export(
     quantize: Annotated[
         Quantization | None,
         typer.Option(
-            help="Round the encoder to 8 bits; the head stays in float32. For openvino, the processor should have VNNI."
+            help="Round the encoder to 8 bits; the head stays in float32. For openvino, on processors with VNNI."
         ),
     ] = None,
     calibrate: Annotated[

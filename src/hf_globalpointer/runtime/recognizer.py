@@ -55,8 +55,8 @@ class Recognizer(TextRecognizer):
         self._streams = streams
         if own.format == "openvino" and own.quantized and lacks_vnni():
             warnings.warn(
-                f"The model in {folder} is rounded for processors with VNNI, which this one lacks: sums may overflow, and "
-                "nothing is gained. Export it in float32, or in int8 for onnx.",
+                f"The model in {folder} is rounded for processors with VNNI, which this one lacks: sums may overflow, "
+                "and nothing is gained. Export it in float32, or in int8 for onnx.",
                 stacklevel=2,
             )
 
