@@ -17,7 +17,7 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[demo,dev]'
 	@touch $@
 
-demo: setup  ## Train on the sample data, reload the checkpoint, show entities (a few minutes)
+demo: setup  ## Train on the sample data, reload the checkpoint, show entities (about ten minutes on two cores)
 	rm -rf demo-output
 	$(BIN)/python examples/demo.py demo-output
 

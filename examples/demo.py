@@ -47,9 +47,6 @@ def main() -> None:
         dev=samples / "dev.jsonl",
         test=samples / "test.jsonl",
         output=checkpoint,
-        epochs=20,
-        encoder_lr=2e-4,
-        head_lr=2e-3,
         dataset_name="hf-globalpointer samples",
         language="en",
     )

@@ -33,6 +33,7 @@ def test_the_texts_are_written_most_instructive_first_as_predictions(
     [
         (["--output", "out.xyz"], "out.xyz: cannot tell the format to write; name one of jsonl"),
         (["--output", ".", "--to", "jsonl"], ".: a folder; name a file."),
+        (["--output", "out.conll"], "out.conll: columns hold no overlapping entities, and "),
         (["--output", "out.jsonl", "--max-length", 50], "`max_length` must be at most 40"),
     ],
 )

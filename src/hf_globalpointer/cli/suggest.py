@@ -9,7 +9,7 @@ import typer
 from ..data import read_examples, write_examples
 from ..data.formats.reading import count_examples, input_format
 from ..data.formats.writing import WRITERS, writable_format
-from .common import WindowLength, check_options, load_recognizer, recognize, say
+from .common import InputError, WindowLength, check_options, load_recognizer, recognize, say
 from .inputs import readable_file
 
 
@@ -34,6 +34,10 @@ def suggest(
     format = input_format(input, labeled=False)
     examples = read_examples(input, format, labeled=False)
     recognizer = load_recognizer(model)
+    if target == "conll" and recognizer.settings.overlap != "flat":
+        raise InputError(
+            f"{output}: columns hold no overlapping entities, and {model} may find some; take another format (--to)."
+        )
 
     # It imports NumPy, which help and wrong arguments do without.
     from ..evaluation.suggestions import choose_suggestions, suggestion_options
