@@ -4,7 +4,7 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quality
+.PHONY: help setup demo test quality docs
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/'
@@ -22,9 +22,14 @@ demo: setup  ## Train on the sample data, reload the checkpoint, show entities (
 	$(BIN)/python examples/demo.py demo-output
 
 # What takes longest comes first, so that neither process is left alone with it.
-test: quality  ## Check style and types, then run all tests
+test: quality docs  ## Check style and types, build the documentation, then run all tests
 	$(BIN)/python -m pytest tests/distributed tests/examples tests/export tests \
 		--numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+docs: setup  ## Build the documentation, build/docs/index.html
+	$(BIN)/typer hf_globalpointer.cli utils docs --name hf-globalpointer --title "The command line" \
+		--output docs/reference/command-line.md
+	$(BIN)/sphinx-build --quiet --fail-on-warning --builder html docs build/docs
 
 quality: setup  ## Check format, lint, types and the direction of imports
 	$(BIN)/ruff format --check .

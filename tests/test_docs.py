@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
+import hf_globalpointer
 from conftest import TINY, make_char_tokenizer
 from hf_globalpointer import Example
 from hf_globalpointer_cli import main
@@ -16,6 +17,7 @@ from hf_globalpointer_cli import main
 ROOT = Path(__file__).parent.parent
 SAMPLES = files("hf_globalpointer.data") / "samples"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COLUMNS = "Ada\tB-person\nlives\tO\nin\tO\nLeeds\tB-place\n\n"
 
 
 def blocks(page: Path, language: str) -> str:
@@ -95,9 +97,10 @@ def test_the_commands_of_all_pages_run_as_they_stand(
     lines = commands()
     names = {"train", "predict", "evaluate", "tune-thresholds", "convert", "data", "export", "suggest"}
     assert {words[0] for words in lines} == names
-    (samples / "old.conll").write_text("Leeds\tB-place\n\n")
-    # Training first, and another model to compare with.
-    for words in sorted(lines, key=lambda words: words[0] != "train"):
+    for name in ("old", "train", "dev", "test"):
+        (samples / f"{name}.conll").write_text(COLUMNS)
+    # Training first, and another model to compare with; last what writes other examples in place of the samples.
+    for words in sorted(lines, key=lambda words: (words[0] != "train", words[0] == "data")):
         known = minilm if words[0] == "data" else encoder
         words = [known if word.startswith("google-bert/") else word for word in words]
         with pytest.raises(SystemExit) as exit:
@@ -112,6 +115,16 @@ def test_the_commands_of_all_pages_run_as_they_stand(
             shutil.copytree(samples / "my-ner", samples / "other-ner")
     assert len((samples / "entities.jsonl").read_text().splitlines()) == 2
     assert (samples / "report" / "report.html").is_file()
+
+
+def test_the_python_of_the_tutorial_runs_as_it_stands(checkpoint: Path, samples: Path) -> None:
+    run_python("docs/tutorial.md", {'model="my-ner"': f'model="{checkpoint}"'})
+
+
+def test_every_public_name_has_a_reference_entry() -> None:
+    pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "reference").glob("*.md"))
+    described = set(re.findall(r"^\.\. auto\w+:: (?:\w+\.)*(\w+)$", pages, re.MULTILINE))
+    assert set(hf_globalpointer.__all__) <= described
 
 
 def test_links_between_pages_lead_somewhere() -> None:

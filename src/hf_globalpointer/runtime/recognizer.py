@@ -83,7 +83,7 @@ class Recognizer(TextRecognizer):
 
     @property
     def pads_cheaply(self) -> bool:
-        """No: it runs on a CPU."""
+        """False, since it runs on a CPU."""
         return False
 
     def __call__(self, inputs: Any, batch_size: int = 1, **options: Any) -> Any:
