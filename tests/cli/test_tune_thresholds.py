@@ -12,12 +12,14 @@ from transformers import pipeline
 from conftest import LABELS, Run, examples_for, make_pipeline
 from hf_globalpointer import Entity, Example, best_thresholds, calibrate, read_examples, score_predictions
 from hf_globalpointer.evaluation import thresholds
+from hf_globalpointer.evaluation.metrics import SpanCounts, SpanMetrics
 from hf_globalpointer.evaluation.threshold_curves import plot_curves
-from hf_globalpointer.evaluation.thresholds import collect_candidates
+from hf_globalpointer.evaluation.thresholds import FOLDS, Candidates, collect_candidates
 
 
 # The module: in the package, its name is that of the function.
 COMMAND = importlib.import_module("hf_globalpointer.cli.tune_thresholds")
+PERFECT = SpanMetrics({"date": SpanCounts(1, 1, 1)})
 LABELS_ODD = ["$x^$", "[/person]", "地名"]
 
 
@@ -75,6 +77,10 @@ def test_the_command_changes_thresholds_and_calibration_of_a_checkpoint_and_noth
 
     before, after = f1_of(out, "micro")
     assert before < after
+    assert (
+        f"Other thresholds pay: thresholds chosen on nine tenths of the data take F1 on the other tenth from {before}"
+        in err
+    )
     assert [round(results[name]["metrics"]["f1"], 4) for name in ("before", "after")] == [before, after]
     evaluated = run("evaluate", "--model", model, "--data", data)[1]
     assert re.search(rf"│ micro .* {after:.4f} ", evaluated)
@@ -132,8 +138,30 @@ def test_thresholds_may_be_kept(checkpoint: tuple[Path, Path], tune: Run) -> Non
     assert results["after"]["expected_calibration_error"] < results["before"]["expected_calibration_error"] / 2
 
 
-def test_the_objective_and_another_folder_for_the_figures(checkpoint: tuple[Path, Path], tune: Run) -> None:
+def hold_out(metrics: SpanMetrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have thresholds give these metrics on texts that they were not chosen on."""
+    monkeypatch.setattr(thresholds, "held_out_metrics", lambda parts, objective: metrics)
+
+
+def test_thresholds_that_do_not_hold_on_other_texts_stay(
+    checkpoint: tuple[Path, Path], tune: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, data = checkpoint
+    hold_out(SpanMetrics({"date": SpanCounts(0, 1, 1)}), monkeypatch)
+    code, out, err = tune("--model", model, "--data", data)
+    assert code == 0, err
+    before, after = f1_of(out, "micro")
+    assert before == after
+    assert f"take F1 on the other tenth from {before:.4f} to 0.0000." in err
+    assert "The thresholds stay" in err
+    assert json.loads((model / "config.json").read_text())["calibration"]
+
+
+def test_the_objective_and_another_folder_for_the_figures(
+    checkpoint: tuple[Path, Path], tune: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, data = checkpoint
+    hold_out(PERFECT, monkeypatch)
     names = {path.name for path in model.iterdir()}
     output = model.parent / "new" / "figures"
     code, out, _ = tune("--model", model, "--data", data, "--output", output, "--objective", "label", "--plot")
@@ -144,7 +172,8 @@ def test_the_objective_and_another_folder_for_the_figures(checkpoint: tuple[Path
     for name in (*LABELS, "macro"):
         before, after = f1_of(out, name)
         assert before <= after
-    found = collect_candidates(make_pipeline(), list(read_examples(data)))
+    examples = list(read_examples(data))
+    found = Candidates.merged([collect_candidates(make_pipeline(), examples[fold::FOLDS]) for fold in range(FOLDS)])
     for objective in ("micro", "label"):
         pipe = make_pipeline()
         calibrate(pipe.model.config, found, best_thresholds(found, objective))
@@ -240,6 +269,7 @@ def test_thresholds_that_would_be_worse_are_told_and_not_written(
     config = json.loads((model / "config.json").read_text()) | {"overlap": "flat"}
     (model / "config.json").write_text(json.dumps(config))
     old = {path.name: path.read_bytes() for path in model.iterdir()}
+    hold_out(PERFECT, monkeypatch)
     monkeypatch.setattr(
         thresholds, "best_thresholds", lambda candidates, objective: dict.fromkeys(candidates.per_label, 1 - 1e-9)
     )

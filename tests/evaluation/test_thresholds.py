@@ -16,8 +16,15 @@ from hf_globalpointer import (
     SpanScores,
     score_predictions,
 )
+from hf_globalpointer.evaluation.metrics import SpanCounts
 from hf_globalpointer.evaluation.threshold_curves import precision_recall_curve
-from hf_globalpointer.evaluation.thresholds import Candidates, LabelCandidates, best_thresholds, collect_candidates
+from hf_globalpointer.evaluation.thresholds import (
+    Candidates,
+    LabelCandidates,
+    best_thresholds,
+    collect_candidates,
+    held_out_metrics,
+)
 
 
 PRESENT = [0.002, 0.3, 0.5, 0.9]
@@ -136,6 +143,25 @@ def test_scores_whose_probability_is_1_are_told_from_others() -> None:
     assert scores[0] == scores[1] == 1
     found = Candidates({"x": LabelCandidates(scores, is_gold, 2, 0.5)})
     assert found.metrics(best_thresholds(found)).micro.f1 == 1
+
+
+def test_metrics_on_held_out_parts_are_those_of_thresholds_chosen_on_all_others() -> None:
+    def part(*scores: float, gold: tuple[bool, ...]) -> Candidates:
+        return Candidates({"a": LabelCandidates(np.array(scores), np.array(gold), sum(gold), 0.5)})
+
+    parts = [
+        part(0.9, 0.3, gold=(True, True)),
+        part(0.8, 0.25, gold=(True, True)),
+        # Chosen with it, the threshold is above 0.3 and 0.25.
+        part(0.85, 0.2, 0.28, 0.27, 0.29, 0.31, 0.32, gold=(True, *[False] * 6)),
+    ]
+    total = Candidates.merged(parts)
+    assert sorted(total.per_label["a"].scores) == sorted(x for each in parts for x in each.per_label["a"].scores)
+    assert (total.per_label["a"].gold, total.thresholds, total.floor) == (5, {"a": 0.5}, 0.01)
+    # On the first two: only what is over 0.5. On the third: all, since the others call for all that is over 0.05.
+    assert held_out_metrics(parts).per_label == {"a": SpanCounts(1 + 1 + 1, 1 + 1 + 7, 5)}
+    with pytest.raises(ValueError, match="`objective` must be"):
+        held_out_metrics(parts, "macro")  # type: ignore[arg-type]
 
 
 def test_an_unknown_objective_is_an_error() -> None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ Objective = Literal["micro", "label"]
 FLOOR = 0.01
 # No trained model comes near this many spans over the floor; it bounds the memory that an untrained one takes.
 _MAX_SPANS = 2**16
+# The parts of the data that thresholds are tried on, each with those chosen on all others.
+FOLDS = 10
 # How far, in logits, a threshold is from any score: farther than float32, in which the model compares them, rounds.
 _MARGIN = 1e-4
 
@@ -61,6 +63,20 @@ class Candidates:
     per_label: dict[str, LabelCandidates]
     floor: float = FLOOR
     floors: Mapping[str, float] | None = None
+
+    @classmethod
+    def merged(cls, parts: Sequence[Self]) -> Self:
+        """Those of several parts of the data together, which one model gave, with one floor."""
+        per_label = {
+            label: LabelCandidates(
+                np.concatenate([part.per_label[label].scores for part in parts]),
+                np.concatenate([part.per_label[label].is_gold for part in parts]),
+                sum(part.per_label[label].gold for part in parts),
+                first.threshold,
+            )
+            for label, first in parts[0].per_label.items()
+        }
+        return cls(per_label, parts[0].floor)
 
     def floor_of(self, label: str) -> float:
         """The lowest probability that the threshold of a label may be moved to."""
@@ -154,6 +170,21 @@ def best_thresholds(candidates: Candidates, objective: Objective = "micro") -> d
     if objective == "label":
         return {label: _maximize({label: cuts[label]}, gold[label])[label] for label in cuts}
     raise ValueError(f'`objective` must be "micro" or "label", got {objective!r}.')
+
+
+def held_out_metrics(parts: Sequence[Candidates], objective: Objective = "micro") -> SpanMetrics:
+    """The metrics of thresholds on texts that they were not chosen on: on each part, with those of all others.
+
+    Args:
+        parts (`Sequence[Candidates]`): The candidates of at least two parts of the data.
+        objective (`str`, *optional*, defaults to `"micro"`): As of [`best_thresholds`].
+    """
+    counts = dict.fromkeys(parts[0].per_label, SpanCounts())
+    for index, part in enumerate(parts):
+        thresholds = best_thresholds(Candidates.merged([*parts[:index], *parts[index + 1 :]]), objective)
+        for label, found in part.metrics(thresholds).per_label.items():
+            counts[label] += found
+    return SpanMetrics(counts)
 
 
 class Cuts(NamedTuple):
