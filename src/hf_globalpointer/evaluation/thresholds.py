@@ -21,8 +21,9 @@ Objective = Literal["micro", "label"]
 FLOOR = 0.01
 # No trained model comes near this many spans over the floor; it bounds the memory that an untrained one takes.
 _MAX_SPANS = 2**16
-# The parts of the data that thresholds are tried on, each with those chosen on all others.
-FOLDS = 10
+# The parts of the data that thresholds are tried on, each with those chosen on all others, and on how many of them
+# these must be better: by chance alone, they would be in one case of 18.
+FOLDS, LEAST_BETTER = 10, 8
 # How far, in logits, a threshold is from any score: farther than float32, in which the model compares them, rounds.
 _MARGIN = 1e-4
 
@@ -172,19 +173,15 @@ def best_thresholds(candidates: Candidates, objective: Objective = "micro") -> d
     raise ValueError(f'`objective` must be "micro" or "label", got {objective!r}.')
 
 
-def held_out_metrics(parts: Sequence[Candidates], objective: Objective = "micro") -> SpanMetrics:
+def held_out_metrics(parts: Sequence[Candidates], objective: Objective = "micro") -> list[SpanMetrics]:
     """The metrics of thresholds on texts that they were not chosen on: on each part, with those of all others.
 
     Args:
         parts (`Sequence[Candidates]`): The candidates of at least two parts of the data.
         objective (`str`, *optional*, defaults to `"micro"`): As of [`best_thresholds`].
     """
-    counts = dict.fromkeys(parts[0].per_label, SpanCounts())
-    for index, part in enumerate(parts):
-        thresholds = best_thresholds(Candidates.merged([*parts[:index], *parts[index + 1 :]]), objective)
-        for label, found in part.metrics(thresholds).per_label.items():
-            counts[label] += found
-    return SpanMetrics(counts)
+    others = (Candidates.merged([*parts[:index], *parts[index + 1 :]]) for index in range(len(parts)))
+    return [part.metrics(best_thresholds(rest, objective)) for part, rest in zip(parts, others, strict=True)]
 
 
 class Cuts(NamedTuple):
