@@ -66,4 +66,6 @@ def test_importing_the_package_says_nothing_and_reaches_for_no_network() -> None
         subprocess.run([sys.executable, "-c", code + module], capture_output=True, text=True, check=True)
         for module in ("hf_globalpointer", "transformers.trainer_utils")
     )
-    assert (ours.stdout, ours.stderr) == (stock.stdout, stock.stderr)
+    # On some processors, bitsandbytes says something where the Trainer is imported.
+    for said, known in ((ours.stdout, stock.stdout), (ours.stderr, stock.stderr)):
+        assert set(said.splitlines()) <= set(known.splitlines())
