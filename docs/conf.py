@@ -6,7 +6,7 @@ from typing import Any
 
 
 project = "hf-globalpointer"
-author = "The hf-globalpointer team"
+author = copyright = "The hf-globalpointer team"
 version = release = installed_version("hf-globalpointer")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
 html_theme = "furo"
