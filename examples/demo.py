@@ -65,8 +65,9 @@ def main() -> None:
         for entity in entities:
             print(f"  {entity['entity_group']:<13} {entity['score']:.3f}  {entity['word']}")
     page = output / "entities.html"
-    fragments = [render(*pair, list(model.config.label2id)) for pair in zip(SENTENCES, results, strict=True)]
-    page.write_text(render_page(fragments, "Entities of three sentences"), encoding="utf-8")
+    labels = list(model.config.label2id)
+    fragments = [render(*pair, labels) for pair in zip(SENTENCES, results, strict=True)]
+    page.write_text(render_page(fragments, "Entities of three sentences", labels), encoding="utf-8")
     print(f"\nThe same as a page: {page}")
 
 

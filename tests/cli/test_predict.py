@@ -514,17 +514,17 @@ def test_page_shows_the_lines(checkpoint: Path, tmp_path: Path, run: Run) -> Non
     page = tmp_path / "page.html"
     code, out, _ = run("--model", checkpoint, "--html", page, TEXT, "", "a <b> & \ud800", TEXT[::-1])
     assert code == 0
-    fragments = []
+    fragments, labels = [], ["date", "person", "place"]
     for line in out.splitlines():
         record = json.loads(line)
         found = [
             {"entity_group": e["label"], "score": e["score"], "word": "", "start": e["start"], "end": e["end"]}
             for e in record["entities"]
         ]
-        fragments.append(render(record["text"], found, ["date", "person", "place"]))
+        fragments.append(render(record["text"], found, labels))
     assert len(fragments) == 4
-    assert any("gp-entity" in fragment for fragment in fragments)
-    assert page.read_text(encoding="utf-8") == render_page(fragments, "Entities")
+    assert any("gp-segment" in fragment for fragment in fragments)
+    assert page.read_text(encoding="utf-8") == render_page(fragments, "Entities", labels)
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 

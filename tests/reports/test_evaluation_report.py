@@ -68,7 +68,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.attributes += attrs
-        if tag not in ("meta", "path", "circle"):
+        if tag not in ("meta", "input", "path", "circle"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -196,11 +196,22 @@ def test_entities_that_go_on_beyond_an_excerpt_are_shown() -> None:
     found = [[predicted("far", 0, 2), predicted("whole", 0, len(text))]]
     report = EvaluationReport("m", "d", Evaluation.from_predictions([example], found))
     page = report.to_html()
-    assert page.count('title="whole 1.000"') == page.count('title="whole 0.750"') == 1
+    # Around the entity that was missed, and in one piece where nothing was predicted.
+    assert page.count('title="whole 1.000"') == 2
+    assert page.count('title="whole 1.000\nl 1.000"') == page.count('title="whole 0.750"') == 1
     assert 'title="far' not in page
-    # Its box takes in the dots on either side.
-    assert re.search(r'title="whole 1.000"[^>]*>… ', page)
-    assert re.search(r' …<span class="gp-label">whole</span>', page)
+    # Its bar takes in the dots on either side.
+    assert re.search(r'title="whole 1.000"[^>]*><bdi class="gp-label"[^>]*>whole</bdi>… ', page)
+    assert re.search(r'title="whole 1.000"[^>]*>( b)+ …</span>', page)
+
+
+def test_errors_of_a_type_can_be_hidden(report: EvaluationReport) -> None:
+    page = report.to_html()
+    assert page.count('type="checkbox"') == 3
+    # The type of an error is that of its gold entity, if it has one.
+    wrong_label = page.split("<summary>Errors: wrong label</summary>")[1].split("</details>")[0]
+    assert re.findall(r'class="gp-error" data-label="(\d)"', wrong_label) == ["0"]
+    assert 'body:has(#gp-type-0:not(:checked)) .gp-error[data-label="0"] { display: none; }' in page
 
 
 def test_offsets_may_be_those_of_numpy(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from ..data import DataError
 from .common import InputError
 from .convert import convert
 from .data import data
+from .demo import demo
 from .evaluate import evaluate
 from .export import export
 from .predict import predict
@@ -42,7 +43,7 @@ def options(
     """Train, evaluate and use GlobalPointer named-entity recognition."""
 
 
-for command in (train, tune_thresholds, evaluate, predict, suggest, convert, export):
+for command in (train, tune_thresholds, evaluate, predict, demo, suggest, convert, export):
     app.command()(command)
 app.add_typer(data)
 

@@ -198,7 +198,7 @@ def _write_page(path: Path, records: Iterable[dict[str, Any]], labels: Sequence[
 
     title = f"Entities of {input.name}" if input else "Entities"
     with atomic_file(path) as page:
-        page.writelines(stream_page((_render(record, labels) for record in records), title))
+        page.writelines(stream_page((_render(record, labels) for record in records), title, labels))
 
 
 def _render(record: dict[str, Any], labels: Sequence[str]) -> "HtmlFragment":

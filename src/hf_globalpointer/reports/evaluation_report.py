@@ -89,6 +89,7 @@ class EvaluationReport:
             introduction=self._introduction,
             sections=self._sections,
             errors_by_kind=self._errors_by_kind(),
+            labels=self.evaluation.labels,
         )
 
     @property
@@ -145,6 +146,8 @@ class EvaluationReport:
 
         return {
             "name": f"text {error.document + 1}" if example.id is None else str(example.id),
+            # The type by which it can be hidden: that of the gold entity, if there is one.
+            "label": self.evaluation.labels.index(entities[0][1].label),
             "entities": [(name, entity.label, text[entity.start : entity.end]) for name, entity in entities],
             "gold": in_excerpt(document.gold, lambda _: 1.0),
             "predicted": in_excerpt(document.predicted, document.predicted.__getitem__),

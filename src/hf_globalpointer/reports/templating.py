@@ -3,6 +3,7 @@
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from .markdown import literal
+from .palette import COLORS, FILLS, PAPER
 
 
 # Hostile labels and texts are escaped as HTML where the template ends with .html.jinja.
@@ -15,3 +16,4 @@ TEMPLATES = Environment(
     undefined=StrictUndefined,
 )
 TEMPLATES.filters["literal"] = literal
+TEMPLATES.globals.update(colors=COLORS, fills=FILLS, paper=PAPER)

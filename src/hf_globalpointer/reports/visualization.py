@@ -1,14 +1,13 @@
-"""Entities shown in their text, as HTML: every entity is a box around its words, nested ones boxes within boxes."""
+"""Entities shown in their text, as HTML: every entity is a bar under its words, nested ones in lanes of their own."""
 
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
-from itertools import groupby
+from itertools import pairwise
 
 from markupsafe import Markup
 
 from ..modeling.span_decoding import PredictedEntity
+from .palette import FILLS
 from .templating import TEMPLATES
 
 
@@ -18,15 +17,14 @@ class HtmlFragment(str):
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        style = TEMPLATES.get_template("entities.css").render()
-        return f"<style>{style}</style>\n{self}"
+        return f"<style>{entity_styles()}</style>\n{self}"
 
 
 def render(text: str, entities: Iterable[PredictedEntity], labels: Sequence[str] = ()) -> HtmlFragment:
     """One text with its entities as an HTML fragment.
 
-    A notebook shows it as it is; [`render_page`] makes a file of one or many. Entities that cross are split where
-    they do: a dashed edge says that the entity goes on beyond it, and its last piece has the label.
+    A notebook shows it as it is; [`render_page`] makes a file of one or many. Every entity has a bar under its words,
+    with its label at its beginning; entities that share words have theirs in different lanes, one under the other.
 
     Args:
         text (`str`): The text.
@@ -49,74 +47,91 @@ def render(text: str, entities: Iterable[PredictedEntity], labels: Sequence[str]
     for span in spans:
         if not 0 <= span["start"] < span["end"] <= len(text):
             raise ValueError(f"No part of a text of {len(text)} characters: {span}.")
-    known = dict.fromkeys([*labels, *(span["entity_group"] for span in spans)])
-    # Steps of the golden angle keep neighboring hues far apart, however many labels there are.
-    hues = {label: round(index * 137.508 % 360) for index, label in enumerate(known)}
-    starting = {start: list(group) for start, group in groupby(spans, key=lambda span: span["start"])}
+    known = {label: index for index, label in enumerate(dict.fromkeys([*labels, *(s["entity_group"] for s in spans)]))}
+    bars = [_Bar(span, known[span["entity_group"]], lane) for span, lane in zip(spans, _lanes(spans), strict=True)]
+    edges = sorted({0, len(text), *(edge for span in spans for edge in (span["start"], span["end"]))})
     html: list[str] = []
-    boxes: list[_Box] = []
-    position = 0
-    for boundary in sorted({edge for span in spans for edge in (span["start"], span["end"])}):
-        html.append(_escape(text[position:boundary]))
-        position = boundary
-        crossing = []
-        while any(box.span["end"] == boundary for box in boxes):
-            box = boxes.pop()
-            ends = box.span["end"] == boundary
-            html[box.place] = box.opening(text, hues, ends)
-            html.append(box.closing(ends))
-            if boxes:
-                boxes[-1].inside = max(boxes[-1].inside, box.inside + 1)
-            if not ends:
-                crossing.append(box.span)
-        opening = [*crossing, *starting.get(boundary, [])]
-        for span in sorted(opening, key=lambda span: (-span["end"], span["start"], span["entity_group"])):
-            boxes.append(_Box(span, boundary, place=len(html)))
-            html.append("")
-    html.append(_escape(text[position:]))
-    return HtmlFragment(f'<div class="gp-text"{_direction(text)}>{"".join(html)}</div>')
+    over: list[_Bar] = []
+    waiting = iter([*bars, None])
+    coming = next(waiting)
+    for start, end in pairwise(edges):
+        over = [bar for bar in over if bar.end > start]
+        while coming is not None and coming.start == start:
+            over.append(coming)
+            coming = next(waiting)
+        html.append(_segment(text[start:end], start, end, over))
+    lanes = max((bar.lane + 1 for bar in bars), default=0)
+    return HtmlFragment(f'<div class="gp-text" dir="auto" style="--gp-lanes:{lanes}">{"".join(html)}</div>')
 
 
-def render_page(fragments: Iterable[str], title: str) -> str:
-    """A complete HTML page of the fragments that [`render`] made."""
-    return "".join(stream_page(fragments, title))
+def render_page(fragments: Iterable[str], title: str, labels: Sequence[str] = ()) -> str:
+    """A complete HTML page of the fragments that [`render`] made.
+
+    Args:
+        fragments (`Iterable[str]`): The fragments.
+        title (`str`): The title of the page.
+        labels (`Sequence[str]`, *optional*):
+            What `render` was given as such: the page can then show and hide the entities of each label.
+    """
+    return "".join(stream_page(fragments, title, labels))
 
 
-def stream_page(fragments: Iterable[str], title: str) -> Iterator[str]:
+def stream_page(fragments: Iterable[str], title: str, labels: Sequence[str] = ()) -> Iterator[str]:
     """Yield the page of [`render_page`] in pieces, for more fragments than memory holds."""
-    return TEMPLATES.get_template("page.html.jinja").generate(title=Markup(_escape(title)), fragments=fragments)
+    return TEMPLATES.get_template("page.html.jinja").generate(
+        title=Markup(_escape(title)), fragments=fragments, labels=[Markup(_escape(label)) for label in labels]
+    )
 
 
-@dataclass
-class _Box:
-    """An entity, or the piece of it that begins at `start`: what is known of it before it closes."""
-
-    span: PredictedEntity
-    start: int
-    place: int  # of its opening tag in the list of all HTML
-    inside: int = 0  # boxes that lie within one another in it
-
-    def opening(self, text: str, hues: Mapping[str, int], ends: bool) -> str:
-        label, start, end = self.span["entity_group"], self.span["start"], self.span["end"]
-        classes = "gp-entity" + " gp-before" * (start < self.start) + " gp-after" * (not ends)
-        hue = hues[label]
-        style = f"--gp-inside: {self.inside}; background: hsl({hue} 75% 90%); border-color: hsl({hue} 55% 45%)"
-        title = _escape(f"{label} {self.span['score']:.3f}")
-        return f'<span class="{classes}" style="{style}" title="{title}"{_direction(text[start:end])}>'
-
-    def closing(self, ends: bool) -> str:
-        return f'<span class="gp-label">{_escape(self.span["entity_group"])}</span></span>' if ends else "</span>"
+def entity_styles() -> str:
+    """The styles of what [`render`] makes."""
+    return TEMPLATES.get_template("entities.css.jinja").render()
 
 
-def _direction(text: str) -> str:
-    """The attribute `dir` that its first letter asks for: the browser's own choice would count labels as text."""
-    for character in text:
-        match unicodedata.bidirectional(character):
-            case "L":
-                return ' dir="ltr"'
-            case "R" | "AL":
-                return ' dir="rtl"'
-    return ""
+class _Bar:
+    """The bar of an entity."""
+
+    def __init__(self, entity: PredictedEntity, label: int, lane: int) -> None:
+        self.entity, self.label, self.lane = entity, label, lane
+        self.start, self.end = entity["start"], entity["end"]
+
+    def layer(self, end: int) -> str:
+        """Its background in a segment that ends there; a little is left open where the entity ends."""
+        width = "calc(100% - .15em)" if end == self.end else "100%"
+        fill = f"var(--gp-label-{self.label},var(--gp-fill-{self.label % len(FILLS)}))"
+        return f"{fill} 0 {_lane_top(self.lane)}em/{width} .18em no-repeat"
+
+    def name(self) -> str:
+        """The label, to be written where the entity begins."""
+        style = f"--gp-top:{_lane_top(self.lane)}"
+        label = _escape(self.entity["entity_group"])
+        return f'<bdi class="gp-label" data-label="{self.label}" style="{style}">{label}</bdi>'
+
+
+def _lane_top(lane: int) -> str:
+    """How far below the top of the text a bar is, in em."""
+    return f"{1.35 + 0.95 * lane:.2f}"
+
+
+def _lanes(spans: Sequence[PredictedEntity]) -> list[int]:
+    """The lane of each entity, counted from the text: the first with room for it and for its label, which is small."""
+    lanes: list[int] = []
+    free_from: list[float] = []
+    for span in spans:
+        lane = next((lane for lane, start in enumerate(free_from) if start <= span["start"]), len(free_from))
+        free_from[lane : lane + 1] = [max(span["end"], span["start"] + 0.7 * len(span["entity_group"]) + 1)]
+        lanes.append(lane)
+    return lanes
+
+
+def _segment(text: str, start: int, end: int, over: Sequence[_Bar]) -> str:
+    """A part of the text that lies in the same entities, whose bars are its background."""
+    if not over:
+        return _escape(text)
+    title = _escape("\n".join(f"{bar.entity['entity_group']} {bar.entity['score']:.3f}" for bar in over))
+    names = "".join(bar.name() for bar in over if bar.start == start)
+    layers = ",".join(bar.layer(end) for bar in over)
+    return f'<span class="gp-segment" title="{title}" style="background:{layers}">{names}{_escape(text)}</span>'
 
 
 def _escape(text: str) -> str:

@@ -1,0 +1,1 @@
+"""The demo app: texts in, entities shown, in a browser."""
