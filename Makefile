@@ -4,7 +4,7 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quality docs
+.PHONY: help setup demo test test-browser quality docs screenshots
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/'
@@ -23,8 +23,19 @@ demo: setup  ## Train on the sample data, reload the checkpoint, show entities (
 
 # What takes longest comes first, so that neither process is left alone with it.
 test: quality docs  ## Check style and types, build the documentation, then run all tests
-	$(BIN)/python -m pytest tests/distributed tests/examples tests/export tests \
+	$(BIN)/python -m pytest tests/distributed tests/examples tests/export tests --ignore tests/browser \
 		--numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test-browser: setup chromium  ## Use the pages and the demo app in a browser, which is installed if need be
+	$(BIN)/python -m pytest tests/browser --numprocesses 2 --dist loadfile
+
+screenshots: setup chromium  ## Take the pictures of README and documentation anew
+	$(BIN)/python docs/take_screenshots.py
+
+# A system that is not Debian's installs it in its own way first.
+chromium:
+	command -v chromium || (apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends chromium)
+.PHONY: chromium
 
 docs: setup  ## Build the documentation, build/docs/index.html
 	$(BIN)/typer hf_globalpointer.cli utils docs --name hf-globalpointer --title "The command line" \

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -85,6 +86,33 @@ def minilm() -> str:
     assert spec is not None, "install the extra: pip install hf-globalpointer[demo]"
     assert spec.origin is not None
     return str(Path(spec.origin).parent / "model")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium without a window, driven by Playwright."""
+    # Playwright holds the thread's event loop, so only tests that need it start it.
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        program = shutil.which("chromium")
+        assert program is not None, "install Chromium: make test-browser"
+        # As root, in a container and without a network, Chromium needs to be told so.
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=program, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=["light", "dark"])
+def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """An empty page, in the light and in the dark; a script that fails, fails the test."""
+    page = browser.new_page(color_scheme=request.param)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    page.close()
+    assert errors == []
 
 
 @pytest.fixture(scope="module")

@@ -283,17 +283,17 @@ class EntityView extends HTMLElement {
   /** A slider for a threshold with the number that it stands at. */
   slider(name, value, least, onInput) {
     const input = make("input", { type: "range", min: least, max: 1, step: 0.01, "aria-label": `threshold of ${name}` });
-    const output = make("output");
-    const set = (number) => {
-      input.value = number;
-      output.textContent = Number(number).toFixed(2);
+    const number = make("span", { class: "number" });
+    const set = (value) => {
+      input.value = value;
+      number.textContent = Number(value).toFixed(2);
     };
     set(value);
     input.addEventListener("input", () => {
       set(input.value);
       onInput(Number(input.value));
     });
-    return { element: make("span", {}, input, output), set };
+    return { element: make("span", {}, input, number), set };
   }
 
   download(text, file, type, content) {
