@@ -4,6 +4,7 @@ import csv
 import html
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ TEXT = "The 😀 University of Leeds & <b>Leeds</b>."
 SPANS = [[6, 25, 0, 0.8, 5.0], [20, 25, 1, 0.9, 4.0], [31, 36, 1, 0.6, 1.0], [4, 16, 1, 0.3, 0.5]]
 
 
-def content(texts: list[str] = [TEXT], *models: list[Any], overlap: str = "nested") -> dict[str, Any]:
+def content(texts: Sequence[str] = (TEXT,), *models: list[Any], overlap: str = "nested") -> dict[str, Any]:
     """What an element shows: of each model, the spans of every text."""
     return {
         "labels": LABELS,
