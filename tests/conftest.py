@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -113,6 +114,25 @@ def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     yield page
     page.close()
     assert errors == []
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> str:
+    """The folder of a BERT that is small and knows nothing."""
+    folder = tmp_path / "encoder"
+    make_char_tokenizer().save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {name: value for name, value in TINY.items() if name not in ("head_size", "initializer_range")}
+    BertModel(BertConfig(**{**sizes, "max_position_embeddings": 512})).save_pretrained(folder)
+    return str(folder)
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,8 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import BertConfig, BertModel
 
 import hf_globalpointer
-from conftest import TINY, make_char_tokenizer
 from hf_globalpointer import Example
 from hf_globalpointer_cli import main
 
@@ -42,17 +39,6 @@ def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "texts.txt").write_text("The University of Leeds lies in Leeds.\nNothing.\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def encoder(samples: Path) -> str:
-    """A BERT that is small and knows nothing."""
-    folder = samples / "encoder"
-    make_char_tokenizer().save_pretrained(folder)
-    torch.manual_seed(0)
-    sizes = {name: value for name, value in TINY.items() if name not in ("head_size", "initializer_range")}
-    BertModel(BertConfig(**{**sizes, "max_position_embeddings": 512})).save_pretrained(folder)
-    return str(folder)
 
 
 def run_python(page: str, instead: dict[str, str], **given: object) -> dict[str, object]:

@@ -11,16 +11,9 @@ import pytest
 from conftest import Run
 
 
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def test_the_app_is_served_until_it_is_interrupted(checkpoint: Path, port: int) -> None:
+def test_the_app_is_served_until_it_is_interrupted(checkpoint: Path, free_port: int) -> None:
     command = "from hf_globalpointer_cli import main; main()"
-    options = ["demo", "--model", str(checkpoint), "--port", str(port)]
+    options = ["demo", "--model", str(checkpoint), "--port", str(free_port)]
     with subprocess.Popen(
         [sys.executable, "-c", command, *options],
         stderr=subprocess.PIPE,
@@ -29,7 +22,7 @@ def test_the_app_is_served_until_it_is_interrupted(checkpoint: Path, port: int) 
         env={**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
     ) as process:
         assert process.stderr
-        url = f"http://127.0.0.1:{port}/"
+        url = f"http://127.0.0.1:{free_port}/"
         line = next(line for line in process.stderr if line.startswith("http"))
         assert line == f"{url} (Ctrl-C ends it)\n"
         page = urllib.request.urlopen(url).read().decode()
@@ -41,13 +34,13 @@ def test_the_app_is_served_until_it_is_interrupted(checkpoint: Path, port: int) 
     assert process.returncode == 0
 
 
-def test_a_port_that_is_taken_is_said(checkpoint: Path, port: int, run: Run) -> None:
+def test_a_port_that_is_taken_is_said(checkpoint: Path, free_port: int, run: Run) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", port))
+        taken.bind(("127.0.0.1", free_port))
         taken.listen()
-        code, _, err = run("demo", "--model", checkpoint, "--port", port)
+        code, _, err = run("demo", "--model", checkpoint, "--port", free_port)
     assert code == 1
-    assert str(port) in err.splitlines()[-1]
+    assert str(free_port) in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("models", ["aa", "abc"])

@@ -60,8 +60,8 @@ class GlobalPointerNerPipeline(TextRecognizer, Pipeline):
 
     Example:
         ```python
-        >>> recognize = pipeline("global-pointer-ner", model="path/to/checkpoint")
-        >>> recognize(["The University of Leeds moved.", "So did we."], batch_size=8, threshold={"place": 0.7})
+        recognize = pipeline("global-pointer-ner", model="my-ner")
+        recognize(["The University of Leeds moved.", "So did we."], batch_size=8, threshold={"place": 0.7})
         ```
     """
 

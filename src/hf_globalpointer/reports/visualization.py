@@ -39,8 +39,8 @@ def render(text: str, entities: Iterable[PredictedEntity], labels: Sequence[str]
 
     Example:
         ```python
-        >>> text = "The University of Leeds lies in Leeds."
-        >>> render(text, recognize(text))
+        text = "The University of Leeds lies in Leeds."
+        render(text, recognize(text))
         ```
     """
     spans = sorted(entities, key=lambda entity: (entity["start"], -entity["end"], entity["entity_group"]))

@@ -24,9 +24,9 @@ def fgm_perturbation(model: PreTrainedModel, epsilon: float = 1.0) -> Iterator[N
 
     Example:
         ```python
-        >>> model(**batch).loss.backward()
-        >>> with fgm_perturbation(model):
-        ...     model(**batch).loss.backward()
+        model(**batch).loss.backward()
+        with fgm_perturbation(model):
+            model(**batch).loss.backward()
         ```
     """
     weight = model.get_input_embeddings().weight

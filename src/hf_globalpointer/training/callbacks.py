@@ -76,7 +76,8 @@ class ModelCardCallback(TrainerCallback):
         card = GlobalPointerModelCard.from_model(
             model, "my-ner", "conll04", language="en", data={"train": (examples, report)}
         )
-        trainer = GlobalPointerTrainer(model, args, callbacks=[ModelCardCallback(card)], ...)
+        callbacks = [ModelCardCallback(card)]
+        trainer = GlobalPointerTrainer(model, args, train_dataset=train_dataset, callbacks=callbacks)
         ```
     """
 
