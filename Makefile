@@ -29,8 +29,11 @@ test: quality docs  ## Check style and types, build the documentation, then run 
 test-browser: setup chromium  ## Use the pages and the demo app in a browser, which is installed if need be
 	$(BIN)/python -m pytest tests/browser --numprocesses 2 --dist loadfile
 
-screenshots: setup chromium  ## Take the pictures of README and documentation anew
-	$(BIN)/python docs/take_screenshots.py
+screenshots: setup chromium demo-output/checkpoint  ## Take the pictures of README and documentation anew
+	$(BIN)/python docs/take_screenshots.py demo-output/checkpoint
+
+demo-output/checkpoint:
+	$(MAKE) demo
 
 # A system that is not Debian's installs it in its own way first.
 chromium:

@@ -9,8 +9,8 @@ from hf_globalpointer.reports.visualization import render
 TEXT = "The University of Leeds lies in Leeds."
 PLACES = {(4, 23): "organization", (18, 23): "place", (32, 37): "place"}
 STYLE = "font: 20px system-ui, sans-serif; color: #222; background: #fff; padding: 0 .5em"
-SVG = """<svg xmlns="http://www.w3.org/2000/svg" width="700" height="70">
-<foreignObject width="700" height="70"><div xmlns="http://www.w3.org/1999/xhtml" style="{style}">
+SVG = """<svg xmlns="http://www.w3.org/2000/svg" width="700" height="105">
+<foreignObject width="700" height="105"><div xmlns="http://www.w3.org/1999/xhtml" style="{style}">
 {html}
 </div></foreignObject>
 </svg>

@@ -5,10 +5,12 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 
+from hf_globalpointer.reports.palette import COLORS
 
-ORANGE, BLUE = "#fdbe85", "#9ecae1"
+
+ORGANIZATION, PLACE = COLORS[:2]
 WORDS = ["The", "University", "of", "Leeds", "lies", "in", "Leeds"]
-ENTITIES = {(1, 3): ("organization", ORANGE), (3, 3): ("place", BLUE), (6, 6): ("place", BLUE)}
+ENTITIES = {(1, 3): ("organization", ORGANIZATION), (3, 3): ("place", PLACE), (6, 6): ("place", PLACE)}
 # Texts, tokens, and the size of queries and keys.
 BATCH, N, SIZE = 8, 512, 64
 BYTES = 4
@@ -22,7 +24,7 @@ def draw_spans(path: Path) -> None:
             _, color = ENTITIES.get((start, end), ("", "0.93"))
             axes.add_patch(plt.Rectangle((end - 0.45, start - 0.45), 0.9, 0.9, color=color))
     for (start, end), (label, _) in ENTITIES.items():
-        axes.text(end, start, label, ha="center", va="center", fontsize=6)
+        axes.text(end, start, label, ha="center", va="center", fontsize=6, color="white")
     places = range(len(WORDS))
     axes.set_xticks(places, WORDS, rotation=30)
     axes.set_yticks(places, WORDS)
@@ -38,8 +40,8 @@ def draw_factors(path: Path) -> None:
     scores = [BATCH * number * N * N * BYTES / 1e6 for number in types]
     factors = [BATCH * N * (2 * SIZE + 2 * number) * BYTES / 1e6 for number in types]
     figure, axes = plt.subplots(figsize=(5.4, 3.4))
-    axes.plot(types, scores, color="tab:orange", label="scores")
-    axes.plot(types, factors, color="tab:blue", label="queries, keys, starts and ends")
+    axes.plot(types, scores, color=COLORS[0], label="scores")
+    axes.plot(types, factors, color=COLORS[1], label="queries, keys, starts and ends")
     axes.set(yscale="log", xlabel="types", ylabel="MB", title=f"{BATCH} texts of {N} tokens, float32")
     axes.legend(frameon=False)
     figure.savefig(path, bbox_inches="tight", metadata={"Date": None})

@@ -1,19 +1,25 @@
 import re
 import shlex
 import shutil
+from importlib.metadata import metadata
 from importlib.resources import files
+from itertools import dropwhile
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 import hf_globalpointer
-from hf_globalpointer import Example
+from hf_globalpointer import Entity, Example, read_examples
+from hf_globalpointer.data.formats.reading import FORMATS
+from hf_globalpointer.data.formats.writing import WRITERS
 from hf_globalpointer_cli import main
 
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = files("hf_globalpointer.data") / "samples"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+GOLD = (Entity(4, 23, "org"), Entity(18, 23, "place"))
 COLUMNS = "Ada\tB-person\nlives\tO\nin\tO\nLeeds\tB-place\n\n"
 
 
@@ -39,6 +45,14 @@ def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "texts.txt").write_text("The University of Leeds lies in Leeds.\nNothing.\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def other_commands() -> list[list[str]]:
+    """The words of each command of another program, without the variables set before it; each once."""
+    lines = "\n".join(blocks(page, "bash").replace("\\\n", " ") for page in PAGES).splitlines()
+    words = [shlex.split(line, comments=True) for line in dict.fromkeys(lines)]
+    words = [list(dropwhile(lambda word: re.match(r"[A-Z_]+=", word), line)) for line in words]
+    return [line for line in words if line and line[0] != "hf-globalpointer"]
 
 
 def run_python(page: str, instead: dict[str, str], **given: object) -> dict[str, object]:
@@ -77,11 +91,31 @@ def test_the_python_of_export_runs_as_it_stands(
     assert "Texts compared: 1; " in capsys.readouterr().out
 
 
+def test_the_python_of_the_demo_runs_as_it_stands(
+    checkpoint: Path, samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = Mock()
+    monkeypatch.setattr("hf_globalpointer.demo.app.launch", served)
+    run_python("docs/demo.md", {'model="my-ner"': f'model="{checkpoint}"'})
+    assert served.call_args.args[0].keys() == {"my-ner"}
+
+
+def test_no_python_is_left_out() -> None:
+    run = {"README.md", *(f"{name}.md" for name in ("pipeline", "training", "export", "tutorial", "demo"))}
+    assert {page.name for page in PAGES if blocks(page, "python")} == run
+
+
 def test_the_commands_of_all_pages_run_as_they_stand(
-    encoder: str, minilm: str, samples: Path, capsys: pytest.CaptureFixture[str]
+    encoder: str,
+    minilm: str,
+    samples: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lines = commands()
-    names = {"train", "predict", "evaluate", "tune-thresholds", "convert", "data", "export", "suggest"}
+    names = {"train", "predict", "evaluate", "tune-thresholds", "convert", "data", "export", "suggest", "demo"}
+    # It would serve until it is interrupted.
+    monkeypatch.setattr("hf_globalpointer.demo.app.launch", Mock())
     assert {words[0] for words in lines} == names
     for name in ("old", "train", "dev", "test"):
         (samples / f"{name}.conll").write_text(COLUMNS)
@@ -101,6 +135,37 @@ def test_the_commands_of_all_pages_run_as_they_stand(
             shutil.copytree(samples / "my-ner", samples / "other-ner")
     assert len((samples / "entities.jsonl").read_text().splitlines()) == 2
     assert (samples / "report" / "report.html").is_file()
+
+
+def test_other_commands_name_what_there_is() -> None:
+    known = {"make", "pip", "accelerate", "torchrun", "python", "hf"}
+    lines = other_commands()
+    assert {words[0] for words in lines} == known
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    extras = metadata("hf-globalpointer").get_all("Provides-Extra") or []
+    for words in lines:
+        if words[0] == "make":
+            assert words[1] in targets
+        for extra in re.findall(r"\[([a-z-]+)\]", " ".join(words)):
+            assert extra in extras
+        for script in (word for word in words if word.endswith(".py")):
+            assert (ROOT / script).is_file()
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS.keys() - {"text", "csv", "tsv"}))
+def test_the_examples_of_the_formats_say_what_they_should(name: str, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "reference" / "file-formats.md").read_text(encoding="utf-8")
+    heading, content = re.search(rf"### `{name}` \((.*?)\)\n.*?```\w+\n(.*?)```", page, re.DOTALL).groups()
+    path = tmp_path / ("data.conll" if name == "conll" else "data.ann" if name == "brat" else "data.jsonl")
+    path.write_text(content, encoding="utf-8")
+    path.with_suffix(".txt").write_text("The University of Leeds")
+    # By what it looks like, too.
+    for found in (read_examples(path, name), read_examples(path)):
+        (example,) = found
+        assert example.text == "The University of Leeds"
+        # One tag for each token cannot hold both.
+        assert set(example.entities) == set(GOLD[:1] if name == "ner-tags" else GOLD)
+    assert ("written" in heading) == (name in WRITERS)
 
 
 def test_the_python_of_the_tutorial_runs_as_it_stands(checkpoint: Path, samples: Path) -> None:

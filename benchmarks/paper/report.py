@@ -19,6 +19,7 @@ from run import AS_SHIPPED
 
 from hf_globalpointer.evaluation.document_counts import DocumentCounts
 from hf_globalpointer.evaluation.significance import compare_models
+from hf_globalpointer.reports.palette import COLORS
 
 
 matplotlib.use("svg")
@@ -198,8 +199,8 @@ def plots(lines: Sequence[Line]) -> Iterator[str]:
         figure, axes = plt.subplots(figsize=(7, 0.5 * len(drawn) + 1.2), layout="constrained")
         for row, runs in enumerate(drawn.values()):
             scores = [100 * run["test_f1"] for run in runs]
-            axes.plot(scores, [row] * len(scores), "o", color="#0072b2", alpha=0.5)
-            axes.plot([statistics.mean(scores)], [row], "|", color="#d55e00", markersize=18, markeredgewidth=2.5)
+            axes.plot(scores, [row] * len(scores), "o", color=COLORS[3], alpha=0.5)
+            axes.plot([statistics.mean(scores)], [row], "|", color=COLORS[0], markersize=18, markeredgewidth=2.5)
         axes.set_yticks(range(len(drawn)), list(drawn))
         axes.invert_yaxis()
         axes.set_xlabel(f"test micro-F1 on {data}; a dot a seed, a bar the mean")

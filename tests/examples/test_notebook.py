@@ -5,8 +5,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from hub_server import HubServer
 from nbclient import NotebookClient
+
+from hub_server import HubServer
 
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "quickstart.ipynb"
