@@ -6,17 +6,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
+from .head_linear import Float32Linear
 from .span_scores import SpanScores
-
-
-class Float32Linear(nn.Linear):
-    """A linear layer that computes in float32, or wider, whatever the dtype of its weights, its input or autocast."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Map `(..., in_features)` to float32 `(..., out_features)`."""
-        dtype = torch.promote_types(input.dtype, torch.float32)
-        with torch.autocast(input.device.type, enabled=False):
-            return nn.functional.linear(input.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
 
 
 def rotary_factors(n: int, size: int, theta: float, like: Tensor) -> Tensor:
