@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from conftest import LABELS
 from hf_globalpointer.data import DataCollatorForGlobalPointer, Entity, Example, encode_examples
 from modeling import reference
-from modeling.test_heads import reference_scores
+from modeling.reference import reference_scores
 
 
 def feature(num_tokens: int, **others: Any) -> dict[str, Any]:

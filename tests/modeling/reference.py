@@ -6,6 +6,7 @@ Nothing here comes from the package: weights are read in the layout that its doc
 import math
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 
@@ -72,3 +73,18 @@ def class_imbalance_loss(scores: Array, gold: set[tuple[int, int, int]], thresho
         total += math.log(math.exp(threshold) + math.fsum(negative))
         total += math.log(math.exp(-threshold) + math.fsum(positive))
     return total / len(scores)
+
+
+def reference_scores(head: torch.nn.Module, hidden: torch.Tensor, mask: torch.Tensor) -> Array:
+    """The scores of a head, by its own weights, of each sample."""
+    weights = {name: value.detach().double().numpy() for name, value in head.named_parameters()}
+    per_sample = []
+    for x, m in zip(hidden.double().numpy(), mask.bool().numpy(), strict=True):
+        if type(head).__name__ == "GlobalPointerHead":
+            args = weights["dense.weight"], weights["dense.bias"], head.num_labels, m
+            per_sample.append(full_scores(x, *args))
+        else:
+            dense = (weights["dense_1.weight"], weights["dense_2.weight"])
+            biases = (weights["dense_1.bias"], weights["dense_2.bias"])
+            per_sample.append(efficient_scores(x, dense, biases, head.from_hidden, m))
+    return np.stack(per_sample)

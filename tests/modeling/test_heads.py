@@ -12,6 +12,7 @@ from hf_globalpointer import (
 )
 from hf_globalpointer.modeling.span_heads import rotary_factors, rotate
 from modeling import reference
+from modeling.reference import reference_scores
 
 
 HEADS = ["full", "query_key", "hidden"]
@@ -23,20 +24,6 @@ def make_head(kind: str, types: int, **config: object) -> torch.nn.Module:
         return GlobalPointerHead(BertGlobalPointerConfig(**{**TINY, "labels": labels, **config})).eval()
     config = {**TINY, "labels": labels, "span_representation": kind, **config}
     return EfficientGlobalPointerHead(BertEfficientGlobalPointerConfig(**config)).eval()
-
-
-def reference_scores(head: torch.nn.Module, hidden: torch.Tensor, mask: torch.Tensor) -> np.ndarray:
-    weights = {name: value.detach().double().numpy() for name, value in head.named_parameters()}
-    per_sample = []
-    for x, m in zip(hidden.double().numpy(), mask.bool().numpy(), strict=True):
-        if isinstance(head, GlobalPointerHead):
-            args = weights["dense.weight"], weights["dense.bias"], head.num_labels, m
-            per_sample.append(reference.full_scores(x, *args))
-        else:
-            dense = (weights["dense_1.weight"], weights["dense_2.weight"])
-            biases = (weights["dense_1.bias"], weights["dense_2.bias"])
-            per_sample.append(reference.efficient_scores(x, dense, biases, head.from_hidden, m))
-    return np.stack(per_sample)
 
 
 @pytest.mark.parametrize("kind", HEADS)

@@ -7,27 +7,7 @@ from hf_globalpointer import SpanScores
 from hf_globalpointer.modeling.loss_global_pointer import binary_cross_entropy_loss, class_imbalance_loss
 from hf_globalpointer.modeling.span_labels import spans_from_labels
 from modeling import reference
-from modeling.test_span_scores import random_scores
-
-
-def some_spans(scores: SpanScores, share: float, seed: int) -> tuple[torch.Tensor, list[set[tuple[int, int, int]]]]:
-    """A random share of the valid spans, as padded labels in random order and as sets."""
-    generator = np.random.default_rng(seed)
-    gold = []
-    for sample in scores.dense().isfinite():
-        cells = [tuple(cell) for cell in sample.nonzero().tolist()]
-        gold.append({cell for cell in cells if generator.random() < share})
-    labels = torch.full((len(gold), max(1, *map(len, gold), 1), 3), -100)
-    for row, spans in zip(labels, gold, strict=True):
-        for index, span in zip(generator.permutation(len(spans)), spans, strict=True):
-            row[index] = torch.tensor(span)
-    return labels, gold
-
-
-def double(scores: SpanScores) -> SpanScores:
-    parts = (scores.query, scores.key, scores.start, scores.end)
-    doubled = (part if part is None else part.detach().double() for part in parts)
-    return SpanScores(*doubled, scores.mask, scores.max_span_length)
+from modeling.dense import double, random_scores, some_spans
 
 
 @settings(max_examples=60)

@@ -8,8 +8,7 @@ from hf_globalpointer import SpanScores
 from hf_globalpointer.modeling import per_type_reductions, shared_reductions, span_blocks
 from hf_globalpointer.modeling.loss_global_pointer import binary_cross_entropy_loss, class_imbalance_loss
 from hf_globalpointer.modeling.span_labels import spans_from_labels
-from modeling.test_losses import double, some_spans
-from modeling.test_span_scores import dense_set, rows
+from modeling.dense import assert_equals_dense, dense_set, make_scores, rows, some_spans
 
 
 # Rows of a block, and scores worked on at a time: the real ones, and so few that every border is crossed.
@@ -17,48 +16,6 @@ from modeling.test_span_scores import dense_set, rows
 BLOCKS = st.sampled_from([(64, 2**19, 32), (64, 2**19, 5), (7, 100, 3), (7, 2000, 8), (1, 1, 1)])
 # The longest spans: none, one token, within a block of 7, as long as it, across blocks, and longer than any text.
 LONGEST = st.sampled_from([None, 1, 2, 5, 7, 8, 20, 100])
-
-
-def dense_loss(scores: SpanScores, gold: list[set[tuple[int, int, int]]], threshold: float, kind: str) -> torch.Tensor:
-    """Eq. 11, or binary cross-entropy, on the dense tensor of float64 scores: what it costs is no matter here."""
-    dense = scores.dense()
-    positive = torch.zeros_like(dense, dtype=torch.bool)
-    for b, spans in enumerate(gold):
-        for span in spans:
-            positive[b][span] = True
-    negative = dense.masked_fill(positive, -torch.inf).flatten(2)
-    wanted = (-dense).masked_fill(~positive, -torch.inf).flatten(2)
-    if kind == "bce":
-        terms = torch.nn.functional.softplus(negative - threshold) + torch.nn.functional.softplus(wanted + threshold)
-        return (terms.sum(-1) / dense.isfinite().flatten(2).sum(-1).clamp(min=1)).mean()
-    limit = dense.new_full((*dense.shape[:2], 1), threshold)
-    return (torch.cat([negative, limit], -1).logsumexp(-1) + torch.cat([wanted, -limit], -1).logsumexp(-1)).mean()
-
-
-def make_scores(
-    batch: int, types: int, n: int, shared: bool, seed: int, spread: float, max_span_length: int | None = None
-) -> SpanScores:
-    """Scores whose parts are normal with a standard deviation of about `spread`."""
-    torch.manual_seed(seed)
-    query, key = (torch.randn(batch, 1 if shared else types, n, 4) * (spread / 2) ** 0.5 for _ in range(2))
-    start, end = (torch.randn(batch, types, n) * spread if shared else None for _ in range(2))
-    return SpanScores(query, key, start, end, torch.rand(batch, 2, n) > 0.15, max_span_length)
-
-
-def assert_equals_dense(scores: SpanScores, share: float, threshold: float, kind: str, seed: int) -> None:
-    labels, gold = some_spans(scores, share, seed)
-    positives = spans_from_labels(labels, scores.num_labels, scores.mask)
-    exact = double(scores)
-    parts = [
-        [part.requires_grad_() for part in (s.query, s.key, s.start, s.end) if part is not None]
-        for s in (scores, exact)
-    ]
-    loss = {"bce": binary_cross_entropy_loss, "class_imbalance": class_imbalance_loss}[kind]
-    value, expected = loss(scores, positives, threshold), dense_loss(exact, gold, threshold, kind)
-    assert value.item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-6)
-    gradients, references = (torch.autograd.grad(loss, p) for loss, p in zip((value, expected), parts, strict=True))
-    for gradient, reference in zip(gradients, references, strict=True):
-        assert (gradient.double() - reference).norm() <= 1e-4 * reference.norm() + 1e-7
 
 
 @pytest.mark.parametrize("kind", ["class_imbalance", "bce"])

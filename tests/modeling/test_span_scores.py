@@ -6,33 +6,7 @@ from hypothesis import given, settings, strategies as st
 
 from hf_globalpointer import SpanScores
 from hf_globalpointer.modeling import span_search
-
-
-def random_scores(batch: int, types: int, n: int, shared: bool, seed: int, spread: float = 1.0) -> SpanScores:
-    torch.manual_seed(seed)
-    heads = 1 if shared else types
-    query, key = (spread * torch.randn(batch, heads, n, 4) for _ in range(2))
-    start, end = (spread * torch.randn(batch, types, n) if shared else None for _ in range(2))
-    return SpanScores(query, key, start, end, torch.rand(batch, 2, n) > 0.2)
-
-
-def dense_set(scores: SpanScores, limits: list[float]) -> list[list[tuple[int, int, int]]]:
-    """The spans over the limits, sample by sample, found cell by cell, in the documented order."""
-    found = []
-    for sample in scores.dense().tolist():
-        cells = [
-            (i, -j, a)
-            for a, rows in enumerate(sample)
-            for i, row in enumerate(rows)
-            for j, score in enumerate(row)
-            if score > limits[a]
-        ]
-        found.append([(a, i, -j) for i, j, a in sorted(cells)])
-    return found
-
-
-def rows(spans: torch.Tensor) -> list[list[tuple[int, int, int]]]:
-    return [[(a, i, j) for a, i, j in sample if a >= 0] for sample in spans.tolist()]
+from modeling.dense import dense_set, random_scores, rows
 
 
 SHAPES = st.integers(1, 3), st.integers(1, 4), st.integers(1, 8), st.booleans(), st.integers(0, 2**31)

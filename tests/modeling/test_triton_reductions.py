@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hf_globalpointer.modeling import span_scores, triton_reductions
 from hf_globalpointer.modeling.per_type_reductions import row_logsumexp, row_softplus
-from modeling.test_span_reductions import assert_equals_dense, make_scores
+from modeling.dense import assert_equals_dense, make_scores
 
 
 @pytest.fixture
