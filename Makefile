@@ -4,10 +4,10 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-browser quality docs screenshots
+.PHONY: help setup demo test test-browser quality docs screenshots chromium
 
 help:  ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/'
 
 setup: $(BIN)/.installed  ## Make .venv and install the package for development
 
@@ -38,7 +38,6 @@ demo-output/checkpoint:
 # A system that is not Debian's installs it in its own way first.
 chromium:
 	command -v chromium || (apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends chromium)
-.PHONY: chromium
 
 docs: setup  ## Build the documentation, build/docs/index.html
 	$(BIN)/typer hf_globalpointer.cli utils docs --name hf-globalpointer --title "The command line" \

@@ -33,6 +33,7 @@ def examples() -> Iterator[Any]:
 
 
 EXAMPLES = list(examples())
+INSTEAD = {"epochs=20": "epochs=1", '"my-ner", epochs': '"trained", epochs', '"), "my-ner-onnx")': '"), "exported")'}
 
 
 @pytest.fixture
@@ -66,8 +67,8 @@ def given(
 @pytest.mark.parametrize("code", EXAMPLES)
 def test_example_runs(code: str, given: dict[str, object], encoder: str) -> None:
     # In place of what is on the Hub, what takes long, and what another example has made.
-    code = code.replace('"bert-base-cased"', repr(encoder)).replace("epochs=20", "epochs=1")
-    code = code.replace('"my-ner", epochs', '"trained", epochs').replace('"), "my-ner-onnx")', '"), "exported")')
+    for words, others in {**INSTEAD, '"bert-base-cased"': repr(encoder)}.items():
+        code = code.replace(words, others)
     if ">>>" in code:
         parsed = doctest.DocTestParser().get_doctest(code, given, "example", None, 0)
         assert doctest.DocTestRunner().run(parsed).failed == 0
@@ -77,3 +78,5 @@ def test_example_runs(code: str, given: dict[str, object], encoder: str) -> None
 
 def test_there_are_examples_to_run() -> None:
     assert len(EXAMPLES) >= 11
+    for words in (*INSTEAD, '"bert-base-cased"'):
+        assert any(words in example.values[0] for example in EXAMPLES)

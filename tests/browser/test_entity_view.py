@@ -28,7 +28,7 @@ def content(texts: Sequence[str] = (TEXT,), *models: list[Any], overlap: str = "
         "labels": LABELS,
         "texts": [{"title": f"text {number}", "text": text} for number, text in enumerate(texts, start=1)],
         "models": [
-            {"name": name, "thresholds": [0.5, 0.5], "least": 0.05, "overlap": overlap, "spans": spans}
+            {"name": name, "thresholds": [0.5, 0.5], "least": [0.05, 0.05], "overlap": overlap, "spans": spans}
             for name, spans in zip(("first", "second"), models or [[SPANS]], strict=False)
         ],
     }
@@ -77,10 +77,10 @@ def test_choice_and_drawing_are_those_of_the_package(page: Any, overlap: str) ->
     chosen = page.evaluate(
         """() => {
             const view = document.querySelector("entity-view");
-            for (const piece of view.drawn.keys()) view.draw(piece);
+            for (const piece of view.pieces.keys()) view.draw(piece);
             return view.texts.map((_, index) => ({
                 spans: view.models[0].entities[index].map(({start, end, name}) => [start, end, name]),
-                html: [...view.drawn.keys()][index].outerHTML,
+                html: [...view.pieces.keys()][index].outerHTML,
             }));
         }"""
     )
@@ -123,7 +123,6 @@ def test_words_and_labels_are_on_the_screen(page: Any) -> None:
         "Leeds",
     ]
     assert text.locator(".gp-label").all_inner_texts() == ["organization", "place", "place"]
-    text.locator(".gp-segment").nth(1).hover()
     assert text.locator(".gp-segment").nth(1).get_attribute("title") == "organization 0.800\nplace 0.900"
     slide(page, "place", 0.7)
     assert text.locator(".gp-label").all_inner_texts() == ["organization", "place"]
@@ -161,7 +160,7 @@ def test_downloads_hold_what_is_shown(page: Any, tmp_path: Path) -> None:
     assert lines == [{"text": "x", "entities": []}, {"text": TEXT, "entities": found}]
     with (tmp_path / "first.csv").open(encoding="utf-8", newline="") as file:
         assert list(csv.reader(file)) == [
-            ["text", "start", "end", "label", "score", "word"],
+            ["title", "start", "end", "label", "score", "word"],
             ["text 2", "20", "25", "place", "0.900", "Leeds"],
             ["text 2", "31", "36", "place", "0.600", "Leeds"],
         ]
@@ -186,7 +185,7 @@ def test_table_comes_in_parts(page: Any) -> None:
 def test_two_models_are_compared(page: Any) -> None:
     view = show(page, content([TEXT], [SPANS], [[SPANS[0], [31, 36, 0, 0.9, 3.0]]]))
     assert view.get_by_role("status").inner_text() == "both: 1, only first: 2, only second: 1"
-    left, right = (view.get_by_role("region", name=name, exact=True) for name in ("first", "second"))
+    left, right = (view.get_by_role("group", name=name, exact=True) for name in ("first", "second"))
     assert left.bounding_box()["x"] < right.bounding_box()["x"]
     view.get_by_label("Only what the other lacks").check()
     assert [entity[:3] for entity in shown(page)] == [("first", 20, 25), ("first", 31, 36), ("second", 31, 36)]
@@ -208,7 +207,7 @@ def test_only_what_is_in_sight_is_drawn(page: Any) -> None:
     assert len(text) == 205_000
     view = show(page, content([text], [spans]))
     page.wait_for_function("document.querySelector('entity-view').inSight.size > 0")
-    drawn = "[...document.querySelector('entity-view').drawn.values()].filter((piece) => piece.isTrue).length"
+    drawn = "[...document.querySelector('entity-view').pieces.values()].filter((piece) => piece.isCurrent).length"
     assert view.locator(".gp-text").count() > 200
     assert 0 < page.evaluate(drawn) < 20
     slide(page, "place", 0.7)
@@ -220,7 +219,31 @@ def test_only_what_is_in_sight_is_drawn(page: Any) -> None:
     assert set(view.locator(".gp-text").last.locator(".gp-label").all_inner_texts()) == {"organization"}
 
 
-def test_view_is_accessible(page: Any) -> None:
-    view = show(page, content(["x", TEXT], [[], SPANS], [[], SPANS[:1]]))
+def test_formulas_are_no_formulas_in_the_table(page: Any) -> None:
+    view = show(page, content(["=1+1 and -2"], [[[0, 4, 0, 0.9, 2.0], [9, 11, 1, 0.9, 2.0]]]))
+    assert view.evaluate("view => view.models[0].toCsv()").count("\"'") == 2
+
+
+def test_labels_that_a_model_does_not_know_have_no_controls(page: Any) -> None:
+    shown_content = content([TEXT], [SPANS], [SPANS[:1]])
+    shown_content["models"][1] |= {"thresholds": [0.5, None], "least": [0.05, None]}
+    view = show(page, shown_content)
+    assert view.get_by_label("threshold of organization", exact=True).count() == 2
+    assert view.get_by_label("threshold of place", exact=True).count() == 1
+
+
+def test_the_threshold_of_all_types_has_a_number_where_they_have_the_same(page: Any) -> None:
+    view = show(page, content())
+    number = view.locator(".type", has_text="all types").locator(".number")
+    assert number.inner_text() == "0.50"
+    slide(page, "place", 0.6)
+    assert number.inner_text() == ""
+    slide(page, "all types", 0.7)
+    assert view.locator(".number").all_inner_texts() == ["0.70"] * 3
+
+
+@pytest.mark.parametrize("models", [1, 2])
+def test_view_is_accessible(page: Any, models: int) -> None:
+    view = show(page, content(["x", TEXT], *[[[], SPANS], [[], SPANS[:1]]][:models]))
     view.locator("summary", has_text="Table").first.click()
     assert broken_rules(page) == []

@@ -97,6 +97,20 @@ def test_labels_stand_under_their_words_and_on_nothing_else(entities_page: Any) 
     assert abs(label["x"] + label["width"] - right) < 1
 
 
+def test_bars_end_where_their_entities_do(entities_page: Any) -> None:
+    """A little is left open at the end: at the right, and in text from right to left at the left."""
+    places = entities_page.locator(".gp-segment").evaluate_all(
+        """found => found.map((segment) => {
+            const style = getComputedStyle(segment);
+            return [style.direction, style.backgroundPositionX.split(", ")[0], style.backgroundSize.split(", ")[0]];
+        })"""
+    )
+    assert {place[:2] for place in map(tuple, places)} == {("ltr", "0%"), ("rtl", "100%")} or {
+        place[:2] for place in map(tuple, places)
+    } == {("ltr", "0px"), ("rtl", "100%")}
+    assert {size.startswith("100%") for _, _, size in places} == {True, False}
+
+
 def test_a_type_is_switched_off_and_on_by_mouse_and_by_keyboard(entities_page: Any) -> None:
     place = css_color(COLORS[1])
     label = entities_page.locator(".gp-label", has_text="place")
@@ -112,9 +126,8 @@ def test_a_type_is_switched_off_and_on_by_mouse_and_by_keyboard(entities_page: A
     assert any(place in image for _, image in bars(entities_page))
 
 
-def test_hovering_tells_label_and_score(entities_page: Any) -> None:
+def test_the_title_of_words_tells_label_and_score(entities_page: Any) -> None:
     segment = entities_page.locator(".gp-segment", has_text="Leeds").first
-    segment.hover()
     assert segment.get_attribute("title") == "organization 0.900\nplace 0.900"
 
 

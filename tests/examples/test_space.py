@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from hf_globalpointer import __version__
+
 
 ROOT = Path(__file__).parents[2]
 SPACE = ROOT / "examples" / "space"
@@ -29,5 +31,7 @@ def test_the_front_matter_names_what_is_there() -> None:
     _, front_matter, _ = (SPACE / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     fields = yaml.safe_load(front_matter)
     assert (SPACE / fields["app_file"]).is_file()
+    requirement = (SPACE / "requirements.txt").read_text()
+    assert requirement == f"./hf_globalpointer-{__version__}-py3-none-any.whl[demo-app]\n"
     # The version that this repository is tested with.
     assert f"gradio=={fields['sdk_version']}\n" in (ROOT / "constraints.txt").read_text()

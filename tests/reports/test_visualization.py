@@ -48,7 +48,9 @@ class Reader(HTMLParser):
             return
         self.open.append((tag, values))
         if values.get("class") == "gp-segment":
-            bars = re.findall(r"(var\([^ ]*\)) 0 ([\d.]+)em/(.*?) \.18em no-repeat", str(values["style"]))
+            bars = re.findall(
+                r"(var\([^ ]*\)) var\(--gp-side,0\) ([\d.]+)em/(.*?) \.18em no-repeat", str(values["style"])
+            )
             found = [(fill, float(top), width != "100%") for fill, top, width in bars]
             self.segments.append(Segment("", str(values["title"]).split("\n"), found, []))
         if values.get("class") == "gp-label":
@@ -210,7 +212,7 @@ def test_fragment_is_text_that_a_notebook_shows_with_its_styles() -> None:
     assert Reader(html).entities == [("a", "person")]
     # Nothing but what is ours is styled.
     selectors = re.findall(r"^(.*?) \{", Reader(html).texts["style"], flags=re.MULTILINE)
-    assert selectors == [".gp-text, .gp-legend", ".gp-text", ".gp-segment", ".gp-label"]
+    assert selectors == [".gp-text, .gp-legend", ".gp-text", ".gp-segment:dir(rtl)", ".gp-segment", ".gp-label"]
 
 
 def test_page_comes_as_its_fragments_do() -> None:

@@ -27,7 +27,8 @@ def demo(
         from ..demo.app import launch
     except ModuleNotFoundError as error:
         raise InputError(f"the demo needs {error.name}: pip install 'hf-globalpointer[demo-app]'") from error
-    names = [Path(name).name for name in model]
+    # A folder may be named `.`; an id of the Hub is no path.
+    names = [Path(name).resolve().name if Path(name).is_dir() else name for name in model]
     recognizers = dict(
         zip(names if len(set(names)) == len(names) else model, map(load_recognizer, model), strict=True)
     )

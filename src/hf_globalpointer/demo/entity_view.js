@@ -4,12 +4,10 @@
 // content: {
 //   labels: [string],
 //   texts: [{title, text}],
-//   models: [{name, thresholds: [probability by label], least, overlap,
+//   models: [{name, overlap, thresholds: [probability], least: [probability],
 //             spans: for each text [[start, end, label, probability, score]]}],
 // }
-// start and end count code points, end exclusive. Spans compete by score and are shown by probability.
-"use strict";
-
+// thresholds, and the least probabilities of the spans, are by label, null where the model does not know it. start and end count code points, end exclusive. Spans compete by score and are shown by probability.
 const OVERLAPS = {
   all: "all entities",
   nested: "nested, none that cross",
@@ -17,7 +15,7 @@ const OVERLAPS = {
 };
 // Texts are drawn in pieces of about so many characters, those in sight first.
 const PIECE = 800;
-const LONGEST_PIECE = 4000;
+const LONG_PIECE = 4000;
 const ROWS = 200;
 
 /** An element with attributes and children. */
@@ -98,8 +96,8 @@ class Text {
     for (let place = 0; place < this.length; place++) {
       const size = place + 1 - start;
       const atLine = characters[place] === "\n" && size >= PIECE;
-      const atSpace = size >= LONGEST_PIECE && /\s/.test(characters[place]);
-      if (atLine || atSpace || size >= 2 * LONGEST_PIECE) {
+      const atSpace = size >= LONG_PIECE && /\s/.test(characters[place]);
+      if (atLine || atSpace || size >= 2 * LONG_PIECE) {
         pieces.push([start, place + 1]);
         start = place + 1;
       }
@@ -154,9 +152,11 @@ class Model {
 
   /** The entities as a table with a header. */
   toCsv() {
-    const quote = (value) => `"${String(value).replaceAll('"', '""')}"`;
+    // A spreadsheet takes words that begin so for a formula.
+    const plain = (value) => String(value).replace(/^[=+\-@\t\r]/, "'$&");
+    const quote = (value) => `"${plain(value).replaceAll('"', '""')}"`;
     const rows = this.rows().map((row) => row.map(quote).join(","));
-    return [["text", "start", "end", "label", "score", "word"].map(quote).join(","), ...rows].join("\r\n") + "\r\n";
+    return [["title", "start", "end", "label", "score", "word"].map(quote).join(","), ...rows].join("\r\n") + "\r\n";
   }
 
   rows() {
@@ -185,8 +185,8 @@ class EntityView extends HTMLElement {
     this.differences = make("input", { type: "checkbox" });
     this.status = make("p", { role: "status" });
     this.panels = this.models.map((model) => this.panel(model));
-    // Of each piece on the page: its model, its text, and whether what it shows is no longer true.
-    this.drawn = new Map();
+    // Of each piece on the page: its model, its text, its place there, and whether it shows what is chosen now.
+    this.pieces = new Map();
     this.inSight = new Set();
     this.observer = new IntersectionObserver((entries) => this.onSight(entries), { rootMargin: "500px" });
     const columns = make("div", { class: "columns" }, ...this.panels.map((panel) => panel.element));
@@ -196,12 +196,16 @@ class EntityView extends HTMLElement {
       this.status.after(make("label", { class: "option" }, this.differences, "Only what the other lacks"));
     }
     this.texts.forEach((text, index) => {
-      if (this.texts.length > 1) this.shadow.append(make("h3", {}, text.title));
+      if (this.texts.length > 1) this.shadow.append(make("h2", {}, text.title));
       for (const [start, end] of text.pieces) {
         const row = make("div", { class: "columns" });
         for (const model of this.models) {
           const piece = make("div", { class: "gp-text", dir: "auto", style: "--gp-lanes:1" }, text.slice(start, end));
-          this.drawn.set(piece, { model, index, start, end, isTrue: false });
+          if (this.models.length > 1) {
+            piece.setAttribute("role", "group");
+            piece.setAttribute("aria-label", model.name);
+          }
+          this.pieces.set(piece, { model, index, start, end, isCurrent: false });
           this.observer.observe(piece);
           row.append(piece);
         }
@@ -213,10 +217,10 @@ class EntityView extends HTMLElement {
 
   /** The controls of a model, its downloads and its table. */
   panel(model) {
-    const types = this.labels.map((label, index) => this.type(model, label, index));
-    const everything = this.slider("all types", Math.max(...model.thresholds), model.least, (value) => {
-      model.thresholds.fill(value);
-      types.forEach((type) => type.slider.set(value));
+    const known = [...this.labels.keys()].filter((index) => model.thresholds[index] !== null);
+    const types = known.map((index) => this.type(model, this.labels[index], index));
+    const everything = this.slider("all types", Math.min(...types.map((type) => type.least)), (value) => {
+      for (const type of types) type.set(value);
       this.update();
     });
     const overlap = make("select", {}, ...Object.entries(OVERLAPS).map(([value, text]) => make("option", { value }, text)));
@@ -235,7 +239,7 @@ class EntityView extends HTMLElement {
       make("table", {}, make("thead", {}, head), rows),
     );
     const table = make("details", { class: "table" }, summary, scroll, more);
-    const panel = { model, types, table, rows, more, summary };
+    const panel = { model, types, everything, table, rows, more, summary };
     table.addEventListener("toggle", () => this.drawTable(panel));
     more.addEventListener("click", () => this.addRows(panel));
     const name = model.name.replace(/[^\p{L}\p{N}.-]+/gu, "-");
@@ -248,7 +252,7 @@ class EntityView extends HTMLElement {
         { open: "" },
         make("summary", {}, "Types and thresholds"),
         make("div", { class: "gp-legend" }, ...types.map((type) => type.element)),
-        make("div", { class: "type" }, make("span", {}, "all types"), everything.element),
+        ...(types.length > 1 ? [make("div", { class: "type" }, make("span", {}, "all types"), everything.element)] : []),
         make("label", { class: "option" }, "Overlap", overlap),
       ),
       make(
@@ -271,29 +275,31 @@ class EntityView extends HTMLElement {
       this.update();
     });
     const count = make("small");
-    const slider = this.slider(label, model.thresholds[index], model.least, (value) => {
-      model.thresholds[index] = value;
+    const least = model.least[index];
+    const slider = this.slider(label, least, (value) => {
+      set(value);
       this.update();
     });
+    const set = (value) => {
+      model.thresholds[index] = Math.max(value, least);
+      slider.show(model.thresholds[index]);
+    };
+    set(model.thresholds[index]);
     const swatch = make("i", { style: `background:var(--gp-fill-${index % FILLS})` });
     const element = make("div", { class: "type" }, make("label", {}, box, swatch, label, count), slider.element);
-    return { element, slider, count };
+    return { element, index, least, set, count };
   }
 
   /** A slider for a threshold with the number that it stands at. */
-  slider(name, value, least, onInput) {
+  slider(name, least, onInput) {
     const input = make("input", { type: "range", min: least, max: 1, step: 0.01, "aria-label": `threshold of ${name}` });
     const number = make("span", { class: "number" });
-    const set = (value) => {
+    const show = (value) => {
       input.value = value;
-      number.textContent = Number(value).toFixed(2);
+      number.textContent = value.toFixed(2);
     };
-    set(value);
-    input.addEventListener("input", () => {
-      set(input.value);
-      onInput(Number(input.value));
-    });
-    return { element: make("span", {}, input, number), set };
+    input.addEventListener("input", () => onInput(Number(input.value)));
+    return { element: make("span", {}, input, number), input, number, show };
   }
 
   download(text, file, type, content) {
@@ -311,13 +317,21 @@ class EntityView extends HTMLElement {
     for (const model of this.models) model.choose();
     this.compare();
     for (const panel of this.panels) {
-      panel.types.forEach((type, index) => (type.count.textContent = panel.model.counts[index]));
+      for (const type of panel.types) type.count.textContent = panel.model.counts[type.index];
+      this.showCommonThreshold(panel);
       const total = panel.model.entities.reduce((sum, entities) => sum + entities.length, 0);
       panel.summary.textContent = `Table: ${total} ${total === 1 ? "entity" : "entities"}`;
       this.drawTable(panel);
     }
-    for (const drawn of this.drawn.values()) drawn.isTrue = false;
+    for (const piece of this.pieces.values()) piece.isCurrent = false;
     for (const piece of this.inSight) this.draw(piece);
+  }
+
+  /** The threshold of all types, where they have the same. */
+  showCommonThreshold({ model, types, everything }) {
+    const values = new Set(types.map((type) => model.thresholds[type.index]));
+    if (values.size === 1) everything.show(...values);
+    else everything.number.textContent = "";
   }
 
   /** Say how many entities the models share; leave out shared ones where only differences are wanted. */
@@ -352,21 +366,21 @@ class EntityView extends HTMLElement {
 
   /** Draw a piece: the segments that lie in the same entities, whose bars are their background. */
   draw(piece) {
-    const drawn = this.drawn.get(piece);
-    if (drawn.isTrue) return;
-    drawn.isTrue = true;
-    const { model, index, start, end } = drawn;
+    const place = this.pieces.get(piece);
+    if (place.isCurrent) return;
+    place.isCurrent = true;
+    const { model, index, start, end } = place;
     const text = this.texts[index];
     const entities = model.entities[index].filter((span) => span.start < end && span.end > start);
     const lanes = lanesOf(entities);
-    const bars = entities.map((entity, place) => ({ ...entity, top: (1.35 + 0.95 * lanes[place]).toFixed(2) }));
+    const bars = entities.map((entity, order) => ({ ...entity, top: (1.35 + 0.95 * lanes[order]).toFixed(2) }));
     const edges = [start, end, ...bars.flatMap((bar) => [bar.start, bar.end])].filter((edge) => edge >= start && edge <= end);
-    const places = [...new Set(edges)].sort((a, b) => a - b);
+    const cuts = [...new Set(edges)].sort((a, b) => a - b);
     const children = [];
     let over = [];
     let next = 0;
-    for (let place = 0; place + 1 < places.length; place++) {
-      const [from, to] = [places[place], places[place + 1]];
+    for (let cut = 0; cut + 1 < cuts.length; cut++) {
+      const [from, to] = [cuts[cut], cuts[cut + 1]];
       over = over.filter((bar) => bar.end > from);
       while (next < bars.length && bars[next].start <= from) over.push(bars[next++]);
       children.push(over.length ? this.segment(text.slice(from, to), from, to, over) : text.slice(from, to));
@@ -379,7 +393,7 @@ class EntityView extends HTMLElement {
     const layers = over.map((bar) => {
       const width = bar.end === to ? "calc(100% - .15em)" : "100%";
       const fill = `var(--gp-label-${bar.label},var(--gp-fill-${bar.label % FILLS}))`;
-      return `${fill} 0 ${bar.top}em/${width} .18em no-repeat`;
+      return `${fill} var(--gp-side,0) ${bar.top}em/${width} .18em no-repeat`;
     });
     const names = over
       .filter((bar) => bar.start === from)

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..modeling.span_decoding import label_thresholds
-from ..modeling.span_probabilities import span_score
+from ..modeling.span_decoding import label_thresholds, merge_spans
+from ..modeling.span_probabilities import span_probability
 from ..modeling.text_recognizer import Document, Options, TextRecognizer
 
 
-# Spans less probable than this are never shown, unless a threshold of the model is lower.
+# Spans less probable than this are never shown, unless the model's threshold for their label is lower.
 LEAST_PROBABILITY = 0.05
+# Of a window; the highest scores.
+MAX_SPANS = 10_000
 BATCH_SIZE = 16
 
 
@@ -23,49 +25,51 @@ def find_spans(
     Args:
         recognizers (`Mapping[str, TextRecognizer]`): By their names, one, or two to compare.
         texts (`Sequence[tuple[str, str]]`): Titles and texts.
-        on_progress (`Callable[[int, int], None]`): Called with the windows that are done, and the number of all.
+        on_progress (`Callable[[int, int], None]`):
+            Called with the windows that are done, and the number of all, of each model.
+
+    Raises:
+        FloatingPointError: If the scores of a model are no finite numbers.
     """
     labels = list(dict.fromkeys(label for recognizer in recognizers.values() for label in recognizer.labels))
     documents = [Document(text, None) for _, text in texts]
-    total = sum(len(recognizer.windows(documents)) for recognizer in recognizers.values())
-    done = 0
-
-    def on_batch(windows: int) -> None:
-        nonlocal done
-        done += windows
-        on_progress(done, total)
-
     models = [
-        {"name": name, **_found(recognizer, labels, [text for _, text in texts], on_batch)}
+        {"name": name, **_found(recognizer, labels, documents, on_progress)}
         for name, recognizer in recognizers.items()
     ]
     return {"labels": labels, "texts": [{"title": title, "text": text} for title, text in texts], "models": models}
 
 
 def _found(
-    recognizer: TextRecognizer, labels: list[str], texts: list[str], on_batch: Callable[[int], None]
+    recognizer: TextRecognizer,
+    labels: list[str],
+    documents: Sequence[Document],
+    on_progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     """What one model finds, before thresholds and overlap."""
     settings = recognizer.settings
     thresholds = dict(zip(recognizer.labels, label_thresholds(settings, None), strict=True))
-    least = min(LEAST_PROBABILITY, *thresholds.values())
-    found = recognizer.recognize(texts, BATCH_SIZE, Options(threshold=least, overlap="all"), on_batch)
-    spans = [
-        [
-            (
-                entity["start"],
-                entity["end"],
-                labels.index(entity["entity_group"]),
-                entity["score"],
-                span_score(settings, entity["entity_group"], entity["score"]),
-            )
-            for entity in entities
-        ]
-        for entities in found
-    ]
+    least = {label: min(LEAST_PROBABILITY, threshold) for label, threshold in thresholds.items()}
+    options = Options(threshold=least, max_spans=MAX_SPANS)
+    windows = [window for window in recognizer.windows(documents, options) if window.span_token_mask.any()]
+    done = 0
+
+    def on_batch(count: int) -> None:
+        nonlocal done
+        done += count
+        on_progress(done, len(windows))
+
+    found = recognizer.find_spans(windows, len(documents), BATCH_SIZE, options, on_batch)
     return {
-        "thresholds": [thresholds.get(label, 0.5) for label in labels],
-        "least": least,
+        # None for a label that the model does not know.
+        "thresholds": [thresholds.get(label) for label in labels],
+        "least": [least.get(label) for label in labels],
         "overlap": settings.overlap,
-        "spans": spans,
+        "spans": [
+            [
+                (start, end, labels.index(label), span_probability(settings, label, score), score)
+                for start, end, label, score in merge_spans(spans)
+            ]
+            for spans in found
+        ],
     }

@@ -25,8 +25,8 @@ class Float32Linear(nn.Linear):
         with torch.autocast(input.device.type, enabled=False):
             if half is None:
                 return nn.functional.linear(input.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
-            product = half_product(input.flatten(0, -2), self.weight, half)
-            return product.unflatten(0, input.shape[:-1]) + self.bias.to(dtype)
+            product: Tensor = half_product(input.flatten(0, -2), self.weight, half)
+            return product.view(*input.shape[:-1], -1) + self.bias.to(dtype)
 
 
 def product_dtype(input: Tensor, weight: Tensor) -> torch.dtype | None:

@@ -178,7 +178,7 @@ class TextRecognizer(ABC):
             long = _first_long(windows) if options.on_long == "error" else None
             # What comes before a text that is refused comes out first.
             accepted = group[:long]
-            spans = self._find_spans(windows, len(accepted), batch_size, options, on_batch)
+            spans = self.find_spans(windows, len(accepted), batch_size, options, on_batch)
             for document, found in zip(accepted, spans, strict=True):
                 yield self.choose(document, found, options)
             num_done += len(accepted)
@@ -197,7 +197,7 @@ class TextRecognizer(ABC):
             chain.from_iterable(token_windows(self.tokenizer, texts, *self.window_size(options), aligned, words))
         )
 
-    def _find_spans(
+    def find_spans(
         self,
         windows: Iterable[TokenWindow],
         num_documents: int,
@@ -205,7 +205,7 @@ class TextRecognizer(ABC):
         options: Options,
         on_batch: Callable[[int], None] | None,
     ) -> list[list[CharSpan]]:
-        """The spans that are found in each of the first documents, in all its windows."""
+        """The spans that score over their thresholds in each of the first documents, in all its windows."""
         spans: list[list[CharSpan]] = [[] for _ in range(num_documents)]
         windows = [window for window in windows if window.sample < num_documents and window.span_token_mask.any()]
         batches = list(self.batches(windows, batch_size))

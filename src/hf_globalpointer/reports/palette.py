@@ -4,26 +4,11 @@ Eight that stay apart with every kind of color blindness, and have a contrast of
 pages' dark one. A label is always written besides, so that no color carries a meaning alone.
 """
 
-from typing import NamedTuple
-
-
 COLORS = ("#db7918", "#8631f3", "#319e9e", "#3d6d92", "#9286e7", "#9e5518", "#616d61", "#92926d")
 # What a page is printed on, in the light and in the dark.
 PAPER = ("#ffffff", "#1b1b1f")
 # Past the last color they come again, first in long dashes, then in short ones: length of a dash, and of its gap.
 _DASHES = ((8, 3), (3, 3))
-
-
-class Fill(NamedTuple):
-    """How the bar of a label is filled.
-
-    Args:
-        color (`str`): Its color.
-        image (`str`): The image of CSS that fills it.
-    """
-
-    color: str
-    image: str
 
 
 def _image(color: str, dash: tuple[int, int] | None) -> str:
@@ -33,4 +18,5 @@ def _image(color: str, dash: tuple[int, int] | None) -> str:
     return f"repeating-linear-gradient(90deg,{color} 0 {length}px,transparent {length}px {length + gap}px)"
 
 
-FILLS = tuple(Fill(color, _image(color, dash)) for dash in (None, *_DASHES) for color in COLORS)
+# How the bars of labels are filled, in the order of the labels: images of CSS.
+FILLS = tuple(_image(color, dash) for dash in (None, *_DASHES) for color in COLORS)

@@ -99,7 +99,7 @@ class _Bar:
         """Its background in a segment that ends there; a little is left open where the entity ends."""
         width = "calc(100% - .15em)" if end == self.end else "100%"
         fill = f"var(--gp-label-{self.label},var(--gp-fill-{self.label % len(FILLS)}))"
-        return f"{fill} 0 {_lane_top(self.lane)}em/{width} .18em no-repeat"
+        return f"{fill} var(--gp-side,0) {_lane_top(self.lane)}em/{width} .18em no-repeat"
 
     def name(self) -> str:
         """The label, to be written where the entity begins."""
