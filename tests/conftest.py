@@ -436,7 +436,7 @@ def problems_of(path: Path) -> list[str]:
     if report.problems:
         with pytest.raises(DataError) as caught:
             list(read_examples(path))
-        assert str(caught.value).startswith(f"{report.problems[0]} Without a report this is an error")
+        assert str(caught.value).startswith(f"{report.problems[0]} Correct it; or let")
     return [problem.removeprefix(f"{path.parent}/") for problem in report.problems]
 
 

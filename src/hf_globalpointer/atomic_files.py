@@ -27,7 +27,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         return
     partial = partial_path(path)
     if not partial.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(partial.parent))
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder to write into", str(partial.parent))
     with _only_writer(partial):
         yield partial
         partial.replace(path.resolve())

@@ -65,15 +65,15 @@ def test_convert_reads_the_format_it_is_told(columns: Path, tmp_path: Path, run:
             "train.txt",
             "a",
             [],
-            "a: cannot tell the format to write; name one of jsonl, conll, brat, doccano, label-studio.",
+            "a: cannot tell the format to write; name one of jsonl, conll, brat, doccano, label-studio, by --to, or by `format` in Python.",
         ),
         ("train.txt", "a.jsonl", ["--from", "xml"], "train.txt: unknown format; name one of jsonl,"),
         ("none.txt", "a.jsonl", [], "none.txt: no such file; check the path."),
         ("nested.jsonl", "a.conll", [], "nested.jsonl:1: 'Ada' (x, 0-3) and 'Ada Lovelace' (per, 0-12) overlap;"),
         ("text.txt", "a.jsonl", [], "text.txt: plain text has no entities;"),
         ("nested.jsonl", "a", ["--to", "brat"], "nested.jsonl:2: a type in brat has no whitespace, but 'a b' has;"),
-        ("train.txt", "none/a.jsonl", [], "[Errno 2] No such file or directory"),
-        ("train.txt", "none/a", ["--to", "brat"], "[Errno 2] No such file or directory"),
+        ("train.txt", "none/a.jsonl", [], "[Errno 2] there is no such folder to write into"),
+        ("train.txt", "none/a", ["--to", "brat"], "[Errno 2] there is no such folder to write into"),
     ],
 )
 def test_convert_says_what_is_wrong_in_one_sentence_and_writes_nothing(

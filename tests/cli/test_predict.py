@@ -538,4 +538,4 @@ def test_page_that_cannot_be_written_is_found_before_the_work(command: list[str]
     page = tmp_path / "nowhere" / "page.html"
     code, out, err = run(*command, "--html", page)
     assert (code, out) == (1, "")
-    assert err.splitlines()[-1] == f"hf-globalpointer: cannot write {page}: No such file or directory."
+    assert err.splitlines()[-1] == f"hf-globalpointer: cannot write {page}: there is no such folder to write into."

@@ -32,6 +32,12 @@ def demo(
     recognizers = dict(
         zip(names if len(set(names)) == len(names) else model, map(load_recognizer, model), strict=True)
     )
-    app = launch(recognizers, server_name=host, server_port=port, quiet=True, prevent_thread_lock=True)
+    try:
+        app = launch(recognizers, server_name=host, server_port=port, quiet=True, prevent_thread_lock=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot serve at {host}:{port}; is the port taken, or the address none of this machine's? Give another "
+            "--port or --host."
+        ) from error
     say(f"{app.local_url} (Ctrl-C ends it)")
     app.block_thread()

@@ -34,6 +34,7 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(help="Folder for report.md, report.json and report.html, with errors in context.")
     ] = None,
+    max_errors: Annotated[int, typer.Option(min=1, help="Errors of each kind that the page of --report shows.")] = 20,
     compare: Annotated[str | None, typer.Option(help="Another of these: test whether the models differ.")] = None,
     threshold: Thresholds = None,
     overlap: OverlapOfModel = None,
@@ -68,8 +69,8 @@ def evaluate(
     if comparison is not None:
         console.print(comparison_table(comparison))
     if report is not None:
-        EvaluationReport(model, str(data), evaluation, comparison).save(report)
-        say(f"The report is in {report}.")
+        EvaluationReport(model, str(data), evaluation, comparison, max_errors).save(report)
+        say(f"The report is in {report}; open {report / 'report.html'}.")
 
 
 def _load(name: str, examples: list[Example]) -> "TextRecognizer":

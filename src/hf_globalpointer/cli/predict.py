@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from ..reports.visualization import HtmlFragment
 
 
+# A longer text is no name of a file, and asking for one would be an error.
+_LONGEST_NAME = 256
 _RESUME_HINT = "; the same command with --resume goes on from here"
 
 
@@ -88,6 +90,9 @@ def predict(
     from there.
     """
     _check_arguments(texts, input, output, html, resume)
+    for path in texts or ():
+        if len(path) < _LONGEST_NAME and Path(path).is_file():
+            say(f"{path} is taken as a text; to recognize what the file of that name holds, give --input {path}.")
     thresholds = parse_thresholds(threshold or [])
     options: dict[str, Any] = {
         "overlap": overlap,

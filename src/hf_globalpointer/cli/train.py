@@ -105,6 +105,8 @@ def train(
 
     go_on = "; the same command with --resume goes on from the last complete epoch"
     checkpoints = output / CHECKPOINTS_NAME
+    if resume and not output.exists():
+        say(f"There is no run in {output} to resume; this one begins anew.")
     with _log_shown(), interruptible(lambda: go_on if any(checkpoints.glob("checkpoint-*")) else ""):
         try:
             result = fine_tune(

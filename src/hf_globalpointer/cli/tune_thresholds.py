@@ -135,7 +135,8 @@ def tune_thresholds(
     _write_figures(folder, results, candidates, plot)
     _write_settings(model, {"thresholds": config.thresholds, "calibration": config.calibration})
     _say_results(str(data), before, after)
-    say(f"{model / 'config.json'} has thresholds and calibration, {folder} the figures.")
+    names = "thresholds.json, curve.json and curve.png" if plot else "thresholds.json and curve.json"
+    say(f"{model / 'config.json'} has thresholds and calibration; {names} in {folder} have the figures.")
 
 
 def _f1(metrics: "SpanMetrics", objective: Objective) -> float:
@@ -153,7 +154,10 @@ def _choose(parts: "Sequence[Candidates]", candidates: "Candidates", objective: 
     num_better = sum(new > old for new, old in zip(held_out, present, strict=True))
     tried = f"those chosen on nine tenths of the data are better on the other tenth in {num_better} of {FOLDS} cases"
     if num_better < LEAST_BETTER:
-        say(f"The thresholds stay, and probabilities are calibrated: {tried}; {LEAST_BETTER} are needed.")
+        say(
+            f"The thresholds stay: {tried}; {LEAST_BETTER} are needed. Probabilities are calibrated, and thresholds "
+            "are written as such, so that the same spans are over them."
+        )
         return candidates.thresholds
     say(f"Other thresholds pay: {tried}.")
     return best_thresholds(candidates, aim)
@@ -205,7 +209,10 @@ def _say_results(data: str, before: ThresholdResult, after: ThresholdResult) -> 
         f"{before.calibration_error:.4f} before, {after.calibration_error:.4f} after."
     )
     if absent := [label for label, counts in after.metrics.per_label.items() if not counts.gold]:
-        say(f"No entities of {', '.join(absent)} are in {data}: their thresholds mean what they did before.")
+        say(f"No entities of {', '.join(absent)} are in {data}: for them, no threshold could be chosen.")
+    never = [label for label, counts in after.metrics.per_label.items() if counts.gold and not counts.predicted]
+    if never:
+        say(f"Nothing is predicted as {', '.join(never)}, by any threshold that pays; train longer, or on more.")
 
 
 def _note_in_card(card: Path) -> None:

@@ -78,9 +78,11 @@ class SplitCheck(SplitStatistics):
     Args:
         odd_edges (`Counter[int]`): How many entities begin or end with whitespace or punctuation, or cut a word, if 0,
             1 or -1 is added to every end.
+        first_places (`dict[str, str]`): Where the first entity of each label is.
         findings (`defaultdict[Issue, list[str]]`): Messages of what may be wrong, by issue.
     """
 
+    first_places: dict[str, str] = field(default_factory=dict)
     odd_edges: Counter[int] = field(default_factory=Counter)
     findings: defaultdict[Issue, list[str]] = field(default_factory=lambda: defaultdict(list))
 
@@ -146,6 +148,7 @@ def _check_entities(example: Example, check: SplitCheck) -> None:
         return
     boundaries = word_boundaries(text)
     for entity, times in sorted(Counter(example.entities).items()):
+        check.first_places.setdefault(entity.label, example.name)
         issue = _odd_edge(text, boundaries, entity.start, entity.end)
         if issue is not None:
             check.findings[issue].append(_describe(example, entity))
@@ -268,10 +271,12 @@ def _check_labels(checks: Mapping[str, SplitCheck]) -> None:
     """Look for labels that are probably mistyped, and compare those of each split with those of the first."""
     totals = sum((check.entities for check in checks.values()), Counter[str]())
     for issue, label, other in _mistyped(totals):
-        message = f"label {label!r} ({totals[label]} in all) may be {other!r} ({totals[other]} in all)"
         for check in checks.values():
             if label in check.entities:
-                check.findings[issue].append(message)
+                check.findings[issue].append(
+                    f"{check.first_places[label]}: label {label!r} ({totals[label]} in all) may be {other!r} "
+                    f"({totals[other]} in all)"
+                )
     (train_name, train), *others = checks.items()
     for label, count in sorted(train.entities.items()):
         if count < _FEW:
@@ -323,13 +328,13 @@ def _letters(label: str) -> str:
 def _is_near(a: str, b: str) -> bool:
     """Whether two labels differ in one character, or in two where they are long; numbers are never mistyped.
 
-    Short ones are near only if one is the other with a letter more at its end.
+    Short ones are near only if one is the other with a letter more at its end, or has the same letters.
     """
     if _DIGITS.sub("", a) == _DIGITS.sub("", b):
         return False
     short, long = sorted((a, b), key=len)
     if len(short) < _NEAR_LENGTH:
-        return long[:-1] == short and long[-1].isalpha()
+        return sorted(short) == sorted(long) or (long[:-1] == short and long[-1].isalpha())
     # Of two neighbors that are swapped, one is in its place.
     matched = sum(block.size for block in SequenceMatcher(None, short, long, autojunk=False).get_matching_blocks())
     return len(long) - matched <= (2 if len(short) >= 8 else 1)

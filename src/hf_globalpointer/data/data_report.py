@@ -47,7 +47,10 @@ class DataReport:
 
 def refuse(problem: str) -> None:
     """What a problem meets where there is no report: raise it as a `DataError`."""
-    raise DataError(f"{problem} Without a report this is an error: correct it, or give a report that counts it.")
+    raise DataError(
+        f"{problem} Correct it; or let `hf-globalpointer data convert` rewrite the data so (in Python, "
+        "`read_examples(..., report=DataReport())` reads them so)."
+    )
 
 
 def counted(examples: Iterable[Example], report: DataReport | None, if_none: str) -> Iterator[Example]:

@@ -22,7 +22,7 @@ from .model_card_tables import METRICS, labels_table, results_table, settings_ta
 from .templating import TEMPLATES
 
 
-_TAGS = ["hf-globalpointer", TASK, "global-pointer", "named-entity-recognition", "nested-ner"]
+_TAGS = ["hf-globalpointer", TASK, "global-pointer", "named-entity-recognition"]
 _OVERLAPS = {
     "all": "entities may be nested, cross each other and share a span",
     "nested": "entities may be nested and share a span, but not cross each other",
@@ -170,7 +170,7 @@ class GlobalPointerModelCard:
             library_name="transformers",
             # Of the tasks that the Hub knows, the one this is a kind of.
             pipeline_tag="token-classification",
-            tags=_TAGS,
+            tags=_TAGS if self.config.overlap == "flat" else [*_TAGS, "nested-ner"],
             base_model=self.base_model,
             datasets=[self.dataset] if is_hub_dataset else None,
             metrics=list(METRICS) if results else None,

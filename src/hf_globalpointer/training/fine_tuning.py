@@ -37,10 +37,9 @@ from ..registration import TASK, register
 from ..reports.model_card import GlobalPointerModelCard
 from .callbacks import EpochCallback, FiniteLossCallback, ModelCardCallback
 from .epoch_lines import EpochLines
-from .loading import loading
+from .loading import RUN_SETTINGS_NAME, loading
 from .optimization import default_encoder_lr, default_epochs, parameter_groups
 from .run_folder import (
-    RUN_SETTINGS_NAME,
     begin_run,
     check_output_folder,
     checkpoint_bytes,

@@ -5,6 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+# Written when a training begins, removed when it has ended.
+RUN_SETTINGS_NAME = "run_settings.json"
+
+
 @contextmanager
 def loading(kind: str, name: str) -> Iterator[None]:
     """Turn whatever goes wrong while loading a checkpoint into one sentence.
@@ -20,12 +24,16 @@ def loading(kind: str, name: str) -> Iterator[None]:
     if path.is_file():
         raise OSError(f"cannot load the {kind} {name}: it is a file; name the folder that holds it.")
     if path.is_dir() and not (path / "config.json").is_file():
+        if (path / RUN_SETTINGS_NAME).is_file():
+            raise OSError(f"cannot load the {kind} {name}: its training has not ended; go on with it by --resume.")
         raise OSError(f"cannot load the {kind} {name}: the folder holds no config.json; is it a checkpoint?")
-    if not path.exists() and (path.is_absolute() or len(path.parts) > 2):
+    if not path.exists() and (path.is_absolute() or name.startswith(".") or len(path.parts) > 2):
         raise OSError(f"cannot load the {kind} {name}: no such folder.")
     try:
         yield
     except Exception as error:
         # Loading raises exceptions of every class, and their messages often have many lines.
         reason = " ".join(str(error).split())
-        raise OSError(f"cannot load the {kind} {name}: {reason[:400]}") from error
+        # An id of the Hub looks like the name of a folder.
+        missing = "" if path.exists() else "there is no folder of that name here, and from the Hub: "
+        raise OSError(f"cannot load the {kind} {name}: {missing}{reason[:400]}") from error

@@ -17,11 +17,11 @@ from transformers.utils import ADAPTER_SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAM
 
 from ..atomic_files import atomic_path
 from ..data.examples import Example
+from .loading import RUN_SETTINGS_NAME
 
 
 logger = logging.get_logger(__name__)
 
-RUN_SETTINGS_NAME = "run_settings.json"
 # FSDP's sharded weights and optimizer state are folders, whose metadata is written once all shards are.
 SHARDED_WEIGHTS_NAME = f"{FSDP_MODEL_NAME}_0"
 SHARDED_OPTIMIZER_NAME = "optimizer_0"

@@ -39,7 +39,7 @@ def test_dataset_counts_tags_against_the_scheme() -> None:
     assert [text_and_entities(e) for e in examples] == [("a b", [("a", "x"), ("b", "y")]), ("c", [("c", "x")])]
     assert report.problems == ["row 0: token 1: I-y continues no y entity; it is read as beginning one."]
     assert (report.num_examples, report.num_entities) == (2, 3)
-    with pytest.raises(DataError, match=r"^row 0: token 1: I-y continues no y entity;.* Without a report this is an"):
+    with pytest.raises(DataError, match=r"^row 0: token 1: I-y continues no y entity;.* Correct it; or let"):
         list(read_dataset(Dataset.from_dict(rows)))
 
 

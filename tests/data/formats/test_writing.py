@@ -86,12 +86,20 @@ def test_output_through_a_link_and_to_a_device(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "format", "message"),
     [
-        ("out", None, "cannot tell the format to write; name one of jsonl, conll, brat, doccano, label-studio."),
-        ("out.txt", None, "cannot tell the format to write; name one of jsonl, conll, brat, doccano, label-studio."),
+        (
+            "out",
+            None,
+            "cannot tell the format to write; name one of jsonl, conll, brat, doccano, label-studio, by --to, or by `format` in Python.",
+        ),
+        (
+            "out.txt",
+            None,
+            "cannot tell the format to write; name one of jsonl, conll, brat, doccano, label-studio, by --to, or by `format` in Python.",
+        ),
         (
             "out.jsonl",
             "spert",
-            "cannot tell the format to write; name one of jsonl, conll, brat, doccano, label-studio.",
+            "cannot tell the format to write; name one of jsonl, conll, brat, doccano, label-studio, by --to, or by `format` in Python.",
         ),
     ],
 )

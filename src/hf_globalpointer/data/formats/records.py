@@ -130,7 +130,7 @@ def _decoding(place: str, remedy: str) -> Iterator[None]:
         yield
     except json.JSONDecodeError as error:
         line = f"line {error.lineno} " if "\n" in error.doc else ""
-        raise _malformed(place, f"{error.msg} at {line}column {error.colno}", remedy) from error
+        raise _malformed(place, f"{error.msg.removesuffix(' at')} at {line}column {error.colno}", remedy) from error
     except DataError as error:
         raise DataError(f"{place}: {error}") from error
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets thousands deep

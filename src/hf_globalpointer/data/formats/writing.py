@@ -42,7 +42,10 @@ def output_format(path: str | PathLike[str], format: str | None = None) -> str:
     path = Path(path)
     format = format or FORMAT_OF_SUFFIX.get(path.suffix.lower()) or ("brat" if path.is_dir() else None)
     if format not in WRITERS:
-        raise DataError(f"{path}: cannot tell the format to write; name one of {', '.join(WRITERS)}.")
+        raise DataError(
+            f"{path}: cannot tell the format to write; name one of {', '.join(WRITERS)}, by --to, or by `format` in "
+            "Python."
+        )
     return format
 
 
