@@ -10,6 +10,12 @@ from conftest import Run
 from hf_globalpointer import read_examples
 
 
+UNKNOWN = (
+    "cannot tell the format to write; name one of jsonl, conll, brat, doccano, label-studio, by --to, or by `format` "
+    "in Python."
+)
+
+
 COLUMNS = "Ada B-per\nLovelace I-per\nmet O\nBob B-per\n\n"
 
 
@@ -65,7 +71,7 @@ def test_convert_reads_the_format_it_is_told(columns: Path, tmp_path: Path, run:
             "train.txt",
             "a",
             [],
-            "a: cannot tell the format to write; name one of jsonl, conll, brat, doccano, label-studio, by --to, or by `format` in Python.",
+            f"a: {UNKNOWN}",
         ),
         ("train.txt", "a.jsonl", ["--from", "xml"], "train.txt: unknown format; name one of jsonl,"),
         ("none.txt", "a.jsonl", [], "none.txt: no such file; check the path."),

@@ -9,6 +9,12 @@ from hf_globalpointer.data import DataError, Entity, Example, read_examples, wri
 from hf_globalpointer.data.formats.writing import WRITERS
 
 
+UNKNOWN = (
+    "cannot tell the format to write; name one of jsonl, conll, brat, doccano, label-studio, by --to, or by `format` "
+    "in Python."
+)
+
+
 @pytest.mark.parametrize("format", WRITERS)
 @pytest.mark.parametrize("label", ["", " ", "a\tb", "a\n"])
 def test_labels_that_no_reader_takes_are_refused(tmp_path: Path, format: str, label: str) -> None:
@@ -89,17 +95,17 @@ def test_output_through_a_link_and_to_a_device(tmp_path: Path) -> None:
         (
             "out",
             None,
-            "cannot tell the format to write; name one of jsonl, conll, brat, doccano, label-studio, by --to, or by `format` in Python.",
+            UNKNOWN,
         ),
         (
             "out.txt",
             None,
-            "cannot tell the format to write; name one of jsonl, conll, brat, doccano, label-studio, by --to, or by `format` in Python.",
+            UNKNOWN,
         ),
         (
             "out.jsonl",
             "spert",
-            "cannot tell the format to write; name one of jsonl, conll, brat, doccano, label-studio, by --to, or by `format` in Python.",
+            UNKNOWN,
         ),
     ],
 )
