@@ -4,7 +4,7 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-browser quality docs screenshots chromium
+.PHONY: help setup demo test test-browser test-gpu quality docs screenshots chromium
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/'
@@ -23,11 +23,16 @@ demo: setup  ## Train on the sample data, reload the checkpoint, show entities (
 
 # What takes longest comes first, so that neither process is left alone with it.
 test: quality docs  ## Check style and types, build the documentation, then run all tests
-	$(BIN)/python -m pytest tests/distributed tests/examples tests/export tests --ignore tests/browser \
+	$(BIN)/python -m pytest tests/distributed tests/examples tests/export tests --ignore tests/browser --ignore tests/gpu \
 		--numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-browser: setup chromium  ## Use the pages and the demo app in a browser, which is installed if need be
 	$(BIN)/python -m pytest tests/browser --numprocesses 2 --dist loadfile
+
+# Not `setup`: a machine with a GPU has a PyTorch of its own.
+test-gpu:  ## Run the tests on a GPU, with the environment of PYTHON; gpu-tests.txt keeps the summary
+	$(PYTHON) -m pytest tests/gpu tests/modeling/test_devices.py tests/modeling/test_head_linear.py tests/transformers_suite \
+		-rA --tb=short > gpu-tests.txt; status=$$?; tail -n 40 gpu-tests.txt; exit $$status
 
 screenshots: setup chromium demo-output/checkpoint  ## Take the pictures of README and documentation anew
 	$(BIN)/python docs/take_screenshots.py demo-output/checkpoint

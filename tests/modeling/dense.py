@@ -82,10 +82,17 @@ def dense_loss(scores: SpanScores, gold: list[set[tuple[int, int, int]]], thresh
     return (torch.cat([negative, limit], -1).logsumexp(-1) + torch.cat([wanted, -limit], -1).logsumexp(-1)).mean()
 
 
-def assert_equals_dense(scores: SpanScores, share: float, threshold: float, kind: str, seed: int) -> None:
+def assert_equals_dense(
+    scores: SpanScores, share: float, threshold: float, kind: str, seed: int, device: str = "cpu"
+) -> None:
+    """Loss and gradients on a device are those of the definition, in float64 on the CPU."""
     labels, gold = some_spans(scores, share, seed)
-    positives = spans_from_labels(labels, scores.num_labels, scores.mask)
     exact = double(scores)
+    moved = (
+        part if part is None else part.to(device) for part in (scores.query, scores.key, scores.start, scores.end)
+    )
+    scores = SpanScores(*moved, scores.mask.to(device), scores.max_span_length)
+    positives = spans_from_labels(labels.to(device), scores.num_labels, scores.mask)
     parts = [
         [part.requires_grad_() for part in (s.query, s.key, s.start, s.end) if part is not None]
         for s in (scores, exact)
@@ -95,4 +102,4 @@ def assert_equals_dense(scores: SpanScores, share: float, threshold: float, kind
     assert value.item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-6)
     gradients, references = (torch.autograd.grad(loss, p) for loss, p in zip((value, expected), parts, strict=True))
     for gradient, reference in zip(gradients, references, strict=True):
-        assert (gradient.double() - reference).norm() <= 1e-4 * reference.norm() + 1e-7
+        assert (gradient.double().cpu() - reference).norm() <= 1e-4 * reference.norm() + 1e-7

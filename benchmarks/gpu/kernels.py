@@ -1,12 +1,14 @@
 """The Triton kernels on an NVIDIA GPU: whether they are right, whether the host waits, then how fast they are.
 
-    python benchmarks/gpu_kernels.py
+    PYTHONPATH=benchmarks python benchmarks/gpu/kernels.py
 
 First the loss and its gradients against the dense definition in float64, for both heads, with and without a longest
 span; then a step in which PyTorch makes every wait of the host for the GPU an error; then a CUDA graph takes the step
 in. It ends with an error where one of these fails. Then head and loss, forward and backward, from hidden states
-[batch, n, 384]: with the kernels, with the kernels from a CUDA graph, with the operators' own code, and by the
-textbook. Needs the extra `triton`.
+[batch, n, 384]: with the kernels, with the kernels from a CUDA graph, with the operators' own code, by the textbook,
+and, where each type has a head of its own, with PyTorch's FlexAttention for the sums over all spans, whose values go
+unused: what a loss would cost that was made of it. Beside them the floor: what the multiplications take at the rate
+that a large product in float32 has on this GPU. Needs the extra `triton`.
 """
 
 from collections.abc import Callable
@@ -16,8 +18,9 @@ from typing import Any
 import torch
 from harness import medians, report
 from head import prepare
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-from hf_globalpointer import SpanScores, use_triton_kernels
+from hf_globalpointer import BertGlobalPointerConfig, GlobalPointerHead, SpanScores, use_triton_kernels
 from hf_globalpointer.modeling.loss_global_pointer import binary_cross_entropy_loss, class_imbalance_loss
 from hf_globalpointer.modeling.per_type_reductions import row_logsumexp, row_reduction_backward, row_softplus
 from hf_globalpointer.modeling.shared_reductions import shared_row_logsumexp, shared_row_logsumexp_backward
@@ -118,6 +121,44 @@ def without_kernels(run: Callable[[], Any]) -> Callable[[], Any]:
     return plain
 
 
+def with_flex_attention(batch: int, n: int, types: int) -> Callable[[], Any]:
+    """The log of the sum of e^score over all spans of each row, by FlexAttention, forward and backward."""
+    torch.manual_seed(0)
+    config = BertGlobalPointerConfig(hidden_size=384, labels=[f"type{i}" for i in range(types)], head_dropout=0.0)
+    head = GlobalPointerHead(config).cuda()
+    hidden = torch.randn(batch, n, 384, device="cuda", requires_grad=True)
+    mask = create_block_mask(is_span, None, None, n, n, device="cuda")
+    attention = torch.compile(flex_attention)
+
+    def step() -> None:
+        scores = head(hidden)
+        _, rows = attention(scores.query, scores.key, scores.key, block_mask=mask, scale=1.0, return_lse=True)
+        rows.logsumexp(-1).mean().backward()
+
+    return step
+
+
+def is_span(sample: Any, head: Any, start: Any, end: Any) -> Any:
+    """Whether a pair of tokens is a span."""
+    return start <= end
+
+
+def floor(kind: str, batch: int, n: int, types: int) -> float:
+    """Seconds that the multiplications of a step take at the rate of a large product in float32.
+
+    Forward once, backward twice: projections of hidden states, and products of queries and keys over the upper half.
+    """
+    spans = batch * n * (n + 1) / 2
+    if kind == "full":
+        projection, products = batch * n * 384 * 128 * types, spans * types * 64
+    else:
+        # Start and end scores come from query and key; each e^score meets the e^end of every type.
+        projection, products = batch * n * 128 * (384 + 2 * types), spans * (64 + types)
+    left, right = torch.randn(2, 4096, 4096, device="cuda")
+    rate = 2 * 4096**3 / medians({"product": lambda: left @ right}, 9)["product"]
+    return 3 * 2 * (projection + products) / rate
+
+
 def measure(kind: str, shape: tuple[int, int, int]) -> dict[str, Any]:
     """The times of one head and shape."""
     ours = prepare("ours", kind, *shape)
@@ -125,10 +166,13 @@ def measure(kind: str, shape: tuple[int, int, int]) -> dict[str, Any]:
     candidates = {"kernels": ours, "from a graph": captured(ours), "operators": without_kernels(ours)}
     if shape[2] <= _TEXTBOOK_TYPES:
         candidates["textbook"] = prepare("textbook", kind, *shape)
+    if kind == "full":
+        candidates["FlexAttention"] = with_flex_attention(*shape)
     times = medians(candidates, 9)
     row = {"head": kind, "(batch, n, types)": str(shape)}
     row |= {name: f"{seconds * 1e3:.2f} ms" for name, seconds in times.items()}
-    return row | {f"{name} / kernels": times[name] / times["kernels"] for name in times if name != "kernels"}
+    row |= {f"{name} / kernels": times[name] / times["kernels"] for name in times if name != "kernels"}
+    return row | {"kernels / floor": times["kernels"] / floor(kind, *shape)}
 
 
 def main() -> None:
