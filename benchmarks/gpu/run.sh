@@ -31,7 +31,7 @@ if [ -n "$wheels" ]; then
 fi
 part gpu nvidia-smi
 part tests make test-gpu PYTHON="$python"
-part kernels "$python" benchmarks/gpu/kernels.py
+part reductions "$python" benchmarks/gpu/reductions.py
 part training-step "$python" benchmarks/training_step.py
 part decoding "$python" benchmarks/decoding.py
 part pipeline "$python" benchmarks/pipeline.py --texts "${texts[@]}"

@@ -1,6 +1,6 @@
 """The Triton kernels on an NVIDIA GPU: whether they are right, whether the host waits, then how fast they are.
 
-    PYTHONPATH=benchmarks python benchmarks/gpu/kernels.py
+    PYTHONPATH=benchmarks python benchmarks/gpu/reductions.py
 
 First the loss and its gradients against the dense definition in float64, for both heads, with and without a longest
 span; then a step in which PyTorch makes every wait of the host for the GPU an error; then a CUDA graph takes the step
