@@ -47,7 +47,9 @@ def batches(path: Path, labels: list[str], size: int, number: int, most_tokens: 
         for text, length in zip(texts, lengths, strict=True):
             entities = [(e["start"] + 1, e["end"], e["label"]) for e in text["entities"] if e["end"] < length - 1]
             rows.append(
-                torch.tensor([[labels.index(label), start, end] for start, end, label in entities]).view(-1, 3)
+                torch.tensor(
+                    [[labels.index(label), start, end] for start, end, label in entities], dtype=torch.long
+                ).view(-1, 3)
             )
         tags = torch.zeros(size, n, dtype=torch.long)
         for row, spans in enumerate(rows):
