@@ -1,6 +1,7 @@
 """`hf-globalpointer predict`."""
 
 import json
+import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from ..reports.visualization import HtmlFragment
 
 
-# A longer text is no name of a file, and asking for one would be an error.
-_LONGEST_NAME = 256
 _RESUME_HINT = "; the same command with --resume goes on from here"
 
 
@@ -90,9 +89,10 @@ def predict(
     from there.
     """
     _check_arguments(texts, input, output, html, resume)
-    for path in texts or ():
-        if len(path) < _LONGEST_NAME and Path(path).is_file():
-            say(f"{path} is taken as a text; to recognize what the file of that name holds, give --input {path}.")
+    for text in texts or ():
+        # Unlike `Path.is_file`, it takes texts that are too long for a name.
+        if os.path.isfile(text):
+            say(f"{text} is taken as a text; to recognize what the file of that name holds, give --input {text}.")
     thresholds = parse_thresholds(threshold or [])
     options: dict[str, Any] = {
         "overlap": overlap,
