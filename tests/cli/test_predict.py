@@ -509,7 +509,7 @@ def test_a_value_that_an_option_cannot_have_is_one_sentence(
 
 def test_a_text_that_is_the_name_of_a_file_is_pointed_out(checkpoint: Path, tmp_path: Path, run: Run) -> None:
     (tmp_path / "a.txt").write_text("Ada")
-    code, out, err = run("predict", "--model", checkpoint, tmp_path / "a.txt", "東" * 250)
+    code, out, err = run("--model", checkpoint, tmp_path / "a.txt", "東" * 250)
     assert code == 0
     assert len(out.splitlines()) == 2
     assert f"give --input {tmp_path / 'a.txt'}." in err
