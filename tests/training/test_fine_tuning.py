@@ -132,3 +132,19 @@ def test_only_what_still_rises_is_called_undertrained(scores: list[float], told:
     history = [{"eval_f1": score, "epoch": index} for index, score in enumerate(scores)]
     assert (undertraining_hint([*history, {"loss": 0.1}], len(scores)) is not None) == told
     assert undertraining_hint(history, len(scores) + 1) is None  # stopped early
+
+
+def test_a_tracker_that_cannot_be_used_is_said_before_anything_is_made(
+    toy_data: Path, toy_encoder: Path, tmp_path: Path, run: Run
+) -> None:
+    code, _, err = run(*train_command(toy_data, toy_encoder, tmp_path / "out", "--report-to", "nowhere"))
+    assert code == 1
+    assert "`report_to` cannot be 'nowhere': nowhere is not supported" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_it_is_said_where_dev_is_train(toy_encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # Ended by what is wrong further on, which is quick.
+    with pytest.raises(OSError, match="cannot load the encoder"):
+        fine_tune(tmp_path / "none", examples(0, 5), examples(0, 5), tmp_path / "out")
+    assert "dev has the examples of train" in caplog.text

@@ -21,6 +21,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     TrainingArguments,
 )
+from transformers.integrations import get_reporting_integration_callbacks
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 from transformers.utils import logging
 
@@ -163,6 +164,7 @@ def fine_tune(
     _check_counts(counts | {"patience": patience, "max_length": max_length})
     _check_choices(model, overlap)
     _check_options({"encoder_lr": encoder_lr, "head_lr": head_lr}, joined, model_id)
+    _check_tracker(report_to)
     # Of a run that has ended, checkpoints may be left if it was killed while it removed them.
     if resume and (output / _METRICS_NAME).exists():
         raise ValueError(f"the run in {output} has ended; there is nothing to resume.")
@@ -238,6 +240,15 @@ def _check_options(rates: Mapping[str, float | None], joined: float, model_id: s
         raise ValueError(f"`model_id` must be a Hub id, such as org/name, got {model_id}.")
 
 
+def _check_tracker(name: str) -> None:
+    """Raise a `ValueError` where the training cannot be reported to a tracker: it is unknown, or not installed."""
+    try:
+        for tracker in get_reporting_integration_callbacks(name):
+            tracker()
+    except (ImportError, RuntimeError, ValueError) as error:
+        raise ValueError(f"`report_to` cannot be {name!r}: {error}") from error
+
+
 def _read_splits(train: Examples, dev: Examples, test: Examples | None) -> dict[str, list[Example]]:
     """All examples by split, read and checked before anything slow begins."""
     given = {"train": train, "dev": dev} | ({} if test is None else {"test": test})
@@ -250,6 +261,8 @@ def _read_splits(train: Examples, dev: Examples, test: Examples | None) -> dict[
             source = given[name]
             place = source if isinstance(source, str | os.PathLike) else name
             raise DataError(f"{place}: no example holds an entity; {purpose}.")
+    if splits["dev"] == splits["train"]:
+        logger.warning("dev has the examples of train: it cannot tell which epoch is best on other texts.")
     labels = _labels(splits["train"])
     for examples in splits.values():
         check_labels(examples, labels, "the training data's labels")

@@ -254,7 +254,7 @@ def test_column_that_may_be_a_layer_is_counted(tmp_path: Path, lines: str, expec
 
 def test_columns_without_any_tag_are_no_entities(tmp_path: Path) -> None:
     lines = "1\tAda\tAda\tPROPN\t_\n2\tmet\tmeet\tVERB\t_\n3\tBob\tBob\tPROPN\t_\n"
-    with pytest.raises(DataError, match="neither the last nor the first of 5 columns holds tags"):
+    with pytest.raises(DataError, match="neither the last nor the first of 5 columns holds a tag "):
         list(read_examples(write_file(tmp_path / "a.conll", lines)))
 
 
@@ -291,8 +291,8 @@ MALFORMED: dict[str, tuple[str, Any, str]] = {
     "unknown-letter": ("conll", GOOD_COLUMNS + "c\tX-x\n", ":4: column 2: 'X-x' is no tag;"),
     "unprintable-label": ("conll", GOOD_COLUMNS + "c\tB-\x07\n", r":4: column 2: 'B-\x07' is no tag;"),
     "bad-tag-in-a-layer": ("conll", "a\tO\tO\nb\tO\tO\nc\tBx\tO\n", ":3: column 2: 'Bx' is no tag;"),
-    "no-tags": ("conll", "a NN\nb VB\n", ": neither the last nor the first of 2 columns holds tags"),
-    "one-only": ("conll", "a\nb\n", ": neither the last nor the first of 1 columns holds tags"),
+    "no-tags": ("conll", "a NN\nb VB\n", ": neither the last nor the first of 2 columns holds a tag "),
+    "one-only": ("conll", "a\nb\n", ": neither the last nor the first of 1 columns holds a tag "),
     "latin1": ("conll", b"a O\n\xe9 O\n", ":2: not UTF-8 ("),
     "utf16": ("conll", "a O\n".encode("utf-16"), ":1: not UTF-8 ("),
     "empty": ("conll", "", ": the file holds no examples."),

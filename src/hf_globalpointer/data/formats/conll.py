@@ -196,8 +196,8 @@ def _find_layout(path: Path) -> _Layout:
         token, outermost = last, 0
     else:
         raise DataError(
-            f"{path}: neither the last nor the first of {len(columns)} columns holds tags, which are O and B-label, "
-            f"I-label and so on; if this is another format, name it {NAMING}."
+            f"{path}: neither the last nor the first of {len(columns)} columns holds a tag (O, B-label, I-label and "
+            f"so on) in every line; add those that lack, or, if this is another format, name it {NAMING}."
         )
     layers = [i for i in tagged if i != token and (i == outermost or not columns[i].is_chunks)]
     unread = {
