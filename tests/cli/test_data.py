@@ -137,3 +137,11 @@ def test_convert_into_a_pipe(columns: Path) -> None:
     done = subprocess.run(convert, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["text"] == "Ada Lovelace met Bob"
+
+
+def test_the_input_is_not_written_over(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "a.conll").write_text(COLUMNS)
+    code, _, err = run("data", "convert", tmp_path / "a.conll", tmp_path / ".." / tmp_path.name / "a.conll")
+    assert code == 1
+    assert "is the input; name another file to write." in err
+    assert (tmp_path / "a.conll").read_text() == COLUMNS

@@ -9,7 +9,7 @@ from rich.progress import Progress
 from ..data import DataReport, read_examples, write_examples
 from ..data.formats.reading import FORMATS, input_format
 from ..data.formats.writing import WRITERS, output_format
-from .common import messages, say
+from .common import InputError, messages, say
 from .data_check import check
 from .inputs import readable_file
 
@@ -37,6 +37,8 @@ def convert(
     ] = None,
 ) -> None:
     """Convert labeled texts from one format to another, and report what could not be kept exactly."""
+    if output.exists() and output.samefile(input):
+        raise InputError(f"{output} is the input; name another file to write.")
     target = output_format(output, target)
     source = input_format(input, source)
     report = DataReport()

@@ -169,6 +169,7 @@ def fine_tune(
     if resume and (output / _METRICS_NAME).exists():
         raise ValueError(f"the run in {output} has ended; there is nothing to resume.")
     splits = _read_splits(train, dev, test)
+    check_output_folder(output, resume=resume)
 
     transformers.set_seed(seed)
     overrides = {**(config_overrides or {}), "word_aligned": word_aligned}
