@@ -7,7 +7,8 @@
 //   models: [{name, overlap, thresholds: [probability], least: [probability],
 //             spans: for each text [[start, end, label, probability, score]]}],
 // }
-// thresholds, and the least probabilities of the spans, are by label, null where the model does not know it. start and end count code points, end exclusive. Spans compete by score and are shown by probability.
+// Thresholds, and the least probabilities of spans, are by label, null where the model does not know it. start and end
+// count code points, end exclusive. Spans compete by score and are shown by probability.
 const OVERLAPS = {
   all: "all entities",
   nested: "nested, none that cross",
@@ -238,7 +239,7 @@ class EntityView extends HTMLElement {
       { class: "scroll", tabindex: "0", role: "region", "aria-label": `Table of ${model.name}` },
       make("table", {}, make("thead", {}, head), rows),
     );
-    const table = make("details", { class: "table" }, summary, scroll, more);
+    const table = make("details", {}, summary, scroll, more);
     const panel = { model, types, everything, table, rows, more, summary };
     table.addEventListener("toggle", () => this.drawTable(panel));
     more.addEventListener("click", () => this.addRows(panel));
@@ -299,7 +300,7 @@ class EntityView extends HTMLElement {
       number.textContent = value.toFixed(2);
     };
     input.addEventListener("input", () => onInput(Number(input.value)));
-    return { element: make("span", {}, input, number), input, number, show };
+    return { element: make("span", {}, input, number), number, show };
   }
 
   download(text, file, type, content) {

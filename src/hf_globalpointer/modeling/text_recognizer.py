@@ -205,7 +205,21 @@ class TextRecognizer(ABC):
         options: Options,
         on_batch: Callable[[int], None] | None,
     ) -> list[list[CharSpan]]:
-        """The spans that score over their thresholds in each of the first documents, in all its windows."""
+        """The spans that score over their thresholds in each document, before any is chosen among them.
+
+        Args:
+            windows (`Iterable[TokenWindow]`): The windows of documents, as [`windows`] gives them.
+            num_documents (`int`): Of how many documents, the first ones, spans are wanted.
+            batch_size (`int`): Windows in a batch, at most.
+            options (`Options`): Of which `threshold` and `max_spans` matter here.
+            on_batch (`Callable[[int], None]`, *optional*): Called after each batch with the number of its windows.
+
+        Returns:
+            Spans of each document, with their scores; one that several windows hold may be there several times.
+
+        Raises:
+            FloatingPointError: If scores are no finite numbers.
+        """
         spans: list[list[CharSpan]] = [[] for _ in range(num_documents)]
         windows = [window for window in windows if window.sample < num_documents and window.span_token_mask.any()]
         batches = list(self.batches(windows, batch_size))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from markupsafe import Markup
 
@@ -51,14 +51,10 @@ def render(text: str, entities: Iterable[PredictedEntity], labels: Sequence[str]
     bars = [_Bar(span, known[span["entity_group"]], lane) for span, lane in zip(spans, _lanes(spans), strict=True)]
     edges = sorted({0, len(text), *(edge for span in spans for edge in (span["start"], span["end"]))})
     html: list[str] = []
+    starting = {start: list(group) for start, group in groupby(bars, key=lambda bar: bar.start)}
     over: list[_Bar] = []
-    waiting = iter([*bars, None])
-    coming = next(waiting)
     for start, end in pairwise(edges):
-        over = [bar for bar in over if bar.end > start]
-        while coming is not None and coming.start == start:
-            over.append(coming)
-            coming = next(waiting)
+        over = [*(bar for bar in over if bar.end > start), *starting.get(start, [])]
         html.append(_segment(text[start:end], start, end, over))
     lanes = max((bar.lane + 1 for bar in bars), default=0)
     return HtmlFragment(f'<div class="gp-text" dir="auto" style="--gp-lanes:{lanes}">{"".join(html)}</div>')
