@@ -49,7 +49,7 @@ class Arguments:
     train_file: str = field(metadata={"help": "Training examples."})
     dev_file: str = field(metadata={"help": "Examples to choose the best epoch by."})
     test_file: str | None = field(default=None, metadata={"help": "Examples for a final test."})
-    model: str = field(default="efficient", metadata={"help": "Which head.", "choices": ["efficient", "full"]})
+    head: str = field(default="efficient", metadata={"help": "Which head.", "choices": ["efficient", "full"]})
     head_learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate of the head."})
     joined: float = field(default=1.0, metadata={"help": "Tokens of joined texts for each of the examples' own."})
     patience: int | None = field(default=None, metadata={"help": "Stop after so many epochs without a better F1."})
@@ -105,7 +105,7 @@ def main() -> None:
     labels = sorted({entity.label for example in examples["train"] for entity in example.entities})
 
     tokenizer = AutoTokenizer.from_pretrained(args.encoder)
-    model_class = {"efficient": EncoderForEfficientGlobalPointer, "full": EncoderForGlobalPointer}[args.model]
+    model_class = {"efficient": EncoderForEfficientGlobalPointer, "full": EncoderForGlobalPointer}[args.head]
     model = model_class.from_encoder_pretrained(args.encoder, labels=labels)
     # Processes would wait for the gradients of what the loss does not depend on.
     freeze_unused(model)

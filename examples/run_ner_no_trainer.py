@@ -51,7 +51,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--dev_file", required=True, help="Examples to choose the best epoch by.")
     parser.add_argument("--test_file", help="Examples for a final test.")
     parser.add_argument("--output_dir", required=True, type=Path)
-    parser.add_argument("--model", default="efficient", choices=["efficient", "full"], help="Which head.")
+    parser.add_argument("--head", default="efficient", choices=["efficient", "full"], help="Which head.")
     parser.add_argument("--num_train_epochs", type=int, default=10)
     parser.add_argument("--learning_rate", type=float, default=5e-5, help="Peak learning rate of the encoder.")
     parser.add_argument("--head_learning_rate", type=float, default=1e-3, help="Peak learning rate of the head.")
@@ -105,7 +105,7 @@ def main() -> None:
     labels = sorted({entity.label for example in examples["train"] for entity in example.entities})
 
     tokenizer = AutoTokenizer.from_pretrained(args.encoder)
-    model_class = {"efficient": EncoderForEfficientGlobalPointer, "full": EncoderForGlobalPointer}[args.model]
+    model_class = {"efficient": EncoderForEfficientGlobalPointer, "full": EncoderForGlobalPointer}[args.head]
     model = model_class.from_encoder_pretrained(args.encoder, labels=labels)
     freeze_unused(model)  # processes would wait for gradients of what the loss does not depend on
     # What a run that is resumed must have begun with.

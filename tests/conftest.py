@@ -325,7 +325,7 @@ def trained(request: pytest.FixtureRequest, toy_data: Path, toy_encoder: Path) -
     output = toy_data / f"checkpoint-{request.param}"
     # Where several files use it, pytest asks for it several times.
     if not output.exists():
-        options = ["--test", toy_data / "test.jsonl", "--model", request.param]
+        options = ["--test", toy_data / "test.jsonl", "--head", request.param]
         with pytest.raises(SystemExit) as exit:
             main(train_command(toy_data, toy_encoder, output, *options))
         assert not exit.value.code

@@ -59,6 +59,15 @@ def test_stock_bert_stays_stock(char_tokenizer: PreTrainedTokenizerFast) -> None
     assert recognize("ada")
 
 
+def test_every_name_can_be_imported_without_the_extras() -> None:
+    code = (
+        "import sys\nfor name in ('onnx', 'onnx_ir', 'onnxruntime', 'openvino', 'nncf', 'matplotlib', 'gradio'):\n"
+        "    sys.modules[name] = None\nfrom hf_globalpointer import *\nprint(export_model.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "export_model\n"
+
+
 def test_importing_the_package_says_nothing_and_reaches_for_no_network() -> None:
     """It adds nothing to what the libraries that Transformers imports by itself, if they are there, may say."""
     code = "import socket\ndef refuse(*args): raise OSError('network')\nsocket.socket.connect = refuse\nimport "

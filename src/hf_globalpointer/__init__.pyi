@@ -22,6 +22,7 @@ from .evaluation.metrics import (
     SpanMetrics as SpanMetrics,
     score_predictions as score_predictions,
 )
+from .evaluation.missed_entities import MissedEntity as MissedEntity, explain_misses as explain_misses
 from .evaluation.suggestions import Suggestion as Suggestion, suggest as suggest
 from .evaluation.thresholds import best_thresholds as best_thresholds, collect_candidates as collect_candidates
 from .export.comparison import Comparison as Comparison

@@ -61,6 +61,9 @@ def test_evaluate_writes_a_report_and_compares(trained: Path, toy_data: Path, tm
     assert content["types"]["date"]["gold"] == sum(
         entity.label == "date" for example in read_examples(toy_data / "test.jsonl") for entity in example.entities
     )
+    # Every gold entity that was not predicted is explained.
+    assert len(content["misses"]) == content["micro"]["gold"] - content["micro"]["correct"]
+    assert {(miss["reason"], miss["probability"]) for miss in content["misses"]} >= {("not aligned", None)}
     recall = content["comparison"]["differences"]["recall"]
     assert recall["first"] == pytest.approx(reported["recall"])
     assert recall["second"] < recall["first"]

@@ -19,7 +19,7 @@ def test_run_ner_trains_with_any_training_argument(minilm: str, tmp_path: Path) 
         data += [f"--{split}_file", tmp_path / f"{split}.jsonl"]
     shown = run(
         ROOT / "examples" / "run_ner.py", *data, "--encoder", minilm, "--output_dir", output, "--max_steps", 4,
-        "--save_strategy", "no", "--load_best_model_at_end", "false", "--model", "full",
+        "--save_strategy", "no", "--load_best_model_at_end", "false", "--head", "full",
         "--gradient_accumulation_steps", 2,
     )  # fmt: skip
     assert "749 of 749 entities aligned" in shown

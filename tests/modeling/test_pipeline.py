@@ -365,7 +365,7 @@ def test_one_text_is_no_list_of_words(pipe: GlobalPointerNerPipeline, wrong: obj
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"nonsense": 1}, TypeError, "nonsense"),
+        ({"treshold": 1}, TypeError, "no option treshold; there are threshold, overlap, top_k,"),
         ({"overlap": "x"}, ValueError, "`overlap` must be one of"),
         ({"on_long": "cut"}, ValueError, "`on_long` must be"),
         ({"top_k": -1}, ValueError, "`top_k` must be a whole number, 0 or more, got -1"),

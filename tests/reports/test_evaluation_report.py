@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hf_globalpointer.evaluation.document_counts import count_by_label
 from hf_globalpointer.evaluation.error_analysis import ErrorKind
 from hf_globalpointer.evaluation.evaluation import Evaluation
 from hf_globalpointer.evaluation.metrics import score_predictions
+from hf_globalpointer.evaluation.missed_entities import MissedEntity, MissReason
 from hf_globalpointer.evaluation.significance import compare_models
 from hf_globalpointer.reports.evaluation_report import EvaluationReport
 from hf_globalpointer.reports.evaluation_tables import Comparison
@@ -124,7 +126,7 @@ def test_markdown_tables(report: EvaluationReport) -> None:
     markdown = report.to_markdown()
     types = cells(markdown, "By type")
     assert list(types) == ["p", "l", "&#124;\\[/b\\]", "micro", "macro"]
-    assert types["micro"][0].startswith("0.2500 ")
+    assert re.fullmatch(r"0\.2500 \(0\.\d{4} to 0\.\d{4}\)", types["micro"][0])
     assert types["micro"][-3:] == ["4", "4", "1"]
     assert cells(markdown, "Confusion of labels")["p"] == ["1", "1", "0", "0"]
     assert cells(markdown, "What must be correct")["start and end"][-1] == "2"
@@ -149,6 +151,18 @@ def test_the_page_stands_alone_and_shows_errors_in_their_texts(report: Evaluatio
     assert len(plots) == 5 + 2 + 2 + 2  # a group of each kind has nothing to score
     # The reliability of four predictions of 0.75, one of them correct: 0 is at 30 and 195, 1 at 210 and 15.
     assert '<circle cx="165.0" cy="150.0" r="10.0"' in page
+
+
+def test_why_entities_were_missed_stands_beside_them(report: EvaluationReport) -> None:
+    gold = Entity(8, 11, "p")
+    misses = [MissedEntity(0, gold, MissReason.under_threshold, 0.4444, 0.5)]
+    assert "misses" not in report.to_dict()
+    assert "Why entities" not in report.to_html()
+    explained = replace(report, misses=misses)
+    assert explained.to_dict()["misses"] == [misses[0].to_dict()]
+    text = Page(explained.to_html()).text
+    assert "first: gold p “Bob” (probability 0.44, threshold 0.50); predicted l “Bob”" in text
+    assert cells(explained.to_markdown(), "Why entities were missed")["p"] == ["0", "1", "0", "0"]
 
 
 def test_only_so_many_errors_are_shown(evaluation: Evaluation) -> None:

@@ -1,12 +1,13 @@
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassClassValidationError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForTokenClassification
 
 from conftest import Run, letters, train_command
@@ -60,7 +61,7 @@ def test_lists_paths_and_the_command_line_give_the_same_model(
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"model": "large"}, ValueError, "`model` must be one of efficient, full, got large"),
+        ({"head": "large"}, ValueError, "`head` must be one of efficient, full, got large"),
         ({"batch_size": 0}, ValueError, "`batch_size` must be at least 1, got 0"),
         ({"patience": -1}, ValueError, "`patience` must be at least 1, got -1"),
         ({"head_lr": float("nan")}, ValueError, "`head_lr` must be greater than 0, got nan"),
@@ -141,6 +142,18 @@ def test_a_tracker_that_cannot_be_used_is_said_before_anything_is_made(
     assert code == 1
     assert "`report_to` cannot be 'nowhere': nowhere is not supported" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_weights_that_an_encoder_lacks_are_named(
+    toy_encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(toy_encoder, tmp_path / "encoder")
+    weights = load_file(tmp_path / "encoder" / "model.safetensors")
+    name = next(name for name in weights if name.endswith("layer.0.output.dense.bias"))
+    del weights[name]
+    save_file(weights, tmp_path / "encoder" / "model.safetensors", metadata={"format": "pt"})
+    fine_tune(tmp_path / "encoder", examples(0, 8), examples(1, 8), tmp_path / "out", epochs=1, joined=0)
+    assert f"lacks weights of the encoder, which begin at random: bert.{name.removeprefix('bert.')}." in caplog.text
 
 
 def test_it_is_said_where_dev_is_train(toy_encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ from hf_globalpointer import best_thresholds, collect_candidates, fine_tune, rea
 from hf_globalpointer.modeling import span_heads
 
 
-MODELS = {
+HEADS = {
     "efficient-global-pointer": ("efficient", {}),
     "efficient-global-pointer-eq6": ("efficient", {"span_representation": "hidden"}),
     "global-pointer": ("full", {}),
@@ -48,7 +48,7 @@ def train(job: dict[str, Any]) -> Recognize:
     folder = Path(job["model"])
     settings, ablation = job["settings"], job["ablation"]
     if not (folder / "metrics.json").exists():
-        model, fields = MODELS[job["system"]]
+        head, fields = HEADS[job["system"]]
         options: dict[str, Any] = {"config_overrides": fields}
         if ablation != "as-shipped":
             overrides = PLAIN["config_overrides"] | fields | ABLATIONS.get(ablation, {})
@@ -56,7 +56,7 @@ def train(job: dict[str, Any]) -> Recognize:
             options = PLAIN | rates | {"config_overrides": overrides, "word_aligned": ablation == "word-aligned"}
         resume = (folder / "run_settings.json").exists()
         splits = job["train"], job["dev"]
-        fine_tune(job["encoder"], *splits, folder, model=model, seed=job["seed"], resume=resume, **options)
+        fine_tune(job["encoder"], *splits, folder, head=head, seed=job["seed"], resume=resume, **options)
     recognize = pipeline("global-pointer-ner", model=str(folder))
     if ablation == "thresholds":
         candidates = collect_candidates(recognize, list(read_examples(job["dev"])))

@@ -137,7 +137,7 @@ def recognize(
 
     bar = RecognitionBar(messages, total, show_bar)
     with bar.following(waiting) as on_batch:
-        for entities in recognizer.recognize(texts(), batch_size, Options(**options), on_batch):
+        for entities in recognizer.recognize(texts(), batch_size, Options.of_call(options), on_batch):
             bar.advance()
             yield waiting.popleft(), entities
 

@@ -24,6 +24,7 @@ from .inputs import readable_file
 
 if TYPE_CHECKING:
     from ..evaluation.evaluation import Evaluation
+    from ..evaluation.missed_entities import MissedEntity
     from ..modeling.text_recognizer import TextRecognizer
     from ..reports.evaluation_tables import Comparison
 
@@ -69,7 +70,9 @@ def evaluate(
     if comparison is not None:
         console.print(comparison_table(comparison))
     if report is not None:
-        EvaluationReport(model, str(data), evaluation, comparison, max_errors).save(report)
+        own = options | {"threshold": thresholds_of(recognizers[0].labels, thresholds)}
+        misses = _explain_misses(recognizers[0], evaluation, batch_size, own)
+        EvaluationReport(model, str(data), evaluation, comparison, max_errors, misses).save(report)
         say(f"The report is in {report}; open {report / 'report.html'}.")
 
 
@@ -91,6 +94,18 @@ def _evaluate(
     found = recognize(recognizer, examples, batch_size, total=len(examples), **options)
     predictions = [entities for _, entities in found]
     return Evaluation.from_predictions(examples, predictions, labels)
+
+
+def _explain_misses(
+    recognizer: "TextRecognizer", evaluation: "Evaluation", batch_size: int, options: dict[str, Any]
+) -> "list[MissedEntity]":
+    """Run the model once more, over the texts in which it missed something."""
+    from ..evaluation.missed_entities import explain_misses, search_options
+
+    say("Looking why entities were missed:")
+    texts = [document.example for document in evaluation.documents if document.missed]
+    found = recognize(recognizer, texts, batch_size, len(texts), **search_options(recognizer, **options))
+    return explain_misses(recognizer, evaluation.documents, (entities for _, entities in found), **options)
 
 
 def _compare(name: str, first: "Evaluation", second: "Evaluation") -> "Comparison":

@@ -31,7 +31,7 @@ def groups_table(evaluation: Evaluation) -> Table:
         "density {}": evaluation.densities.metrics.per_label,
         "{} only": {"boundaries": errors.boundaries, "types": errors.labels},
     }
-    table = _table(None, "group", *_SCORES)
+    table = _table("By length in words, longest of the text, share of words in entities", "group", *_SCORES)
     for title, groups in sections.items():
         for name, counts in groups.items():
             table.add_row(*_cells(title.format(name), counts))
@@ -46,7 +46,7 @@ def comparison_table(comparison: Comparison) -> Table:
     for name, difference in comparison.differences.items():
         values = (f"{value:.4f}" for value in (difference.first, difference.second))
         low, high = difference.interval
-        interval = f"{low:+.4f} {high:+.4f}"
+        interval = f"{low:+.4f} to {high:+.4f}"
         table.add_row(name, *values, f"{difference.value:+.4f}", interval, f"{difference.p_value:.4f}")
     return table
 

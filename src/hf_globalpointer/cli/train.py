@@ -28,7 +28,9 @@ def train(
     dev: Annotated[Path, typer.Option(help="Examples to choose the best epoch by.", callback=readable_file)],
     output: Annotated[Path, typer.Option(help="Folder for the checkpoint; must not exist, or be empty.")],
     test: Annotated[Path | None, typer.Option(help="Examples for a final test.", callback=readable_file)] = None,
-    model: Annotated[Head, typer.Option(help="Efficient GlobalPointer, or full GlobalPointer.")] = Head.efficient,
+    head: Annotated[
+        Head, typer.Option(help="That of Efficient GlobalPointer, or of GlobalPointer: the full one.")
+    ] = Head.efficient,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -115,7 +117,7 @@ def train(
                 dev,
                 output,
                 test,
-                model=model.value,
+                head=head.value,
                 epochs=epochs,
                 encoder_lr=encoder_lr,
                 head_lr=head_lr,

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ..data import Example, read_examples
 from ..data.examples import check_labels
-from .common import InputError, Overlap, atomic_file, load_pipeline, messages, say
+from .common import InputError, Overlap, atomic_file, load_pipeline, messages, recognize, say
 from .inputs import readable_file
 
 
@@ -167,10 +167,10 @@ def _measure(pipe: "GlobalPointerNerPipeline", examples: list[Example], batch_si
     """What the pipeline is worth as it is."""
     from ..evaluation.calibration import Reliability
     from ..evaluation.metrics import score_predictions
-    from ..evaluation.pipeline_metrics import predict_examples
     from ..evaluation.scored_documents import pair_predictions
 
-    predictions = predict_examples(pipe, examples, batch_size)
+    found = recognize(pipe, examples, batch_size, total=len(examples))
+    predictions = [entities for _, entities in found]
     return ThresholdResult(
         dict(zip(pipe.labels, pipe.model.label_thresholds(None), strict=True)),
         score_predictions(examples, predictions, labels=pipe.labels),

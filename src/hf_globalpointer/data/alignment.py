@@ -10,9 +10,8 @@ from operator import attrgetter
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
-from ..modeling.token_windows import TokenWindow, token_windows, window_size
+from ..modeling.token_windows import Tokenizer, TokenWindow, token_windows, window_size
 from ..modeling.words import word_boundaries
 from .examples import DataError, Entity, Example
 
@@ -107,7 +106,7 @@ class AlignmentReport:
 
 def encode_examples(
     examples: Iterable[Example],
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: Tokenizer,
     label2id: dict[str, int],
     max_length: int | None = None,
     stride: int | None = None,

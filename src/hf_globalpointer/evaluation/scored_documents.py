@@ -35,6 +35,11 @@ class ScoredDocument:
         """The distinct gold entities."""
         return frozenset(self.example.entities)
 
+    @property
+    def missed(self) -> frozenset[Entity]:
+        """The gold entities that were not predicted, label and boundaries as they are."""
+        return self.gold - self.predicted.keys()
+
 
 def pair_predictions(
     examples: Sequence[Example], predictions: Sequence[Sequence[Mapping[str, Any]]]

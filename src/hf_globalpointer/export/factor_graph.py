@@ -9,12 +9,10 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import onnx_ir
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
 from transformers import PreTrainedModel
-from transformers.exporters import OnnxConfig, OnnxExporter
 
 
 # What the names of nodes of the span head begin with, so that quantization can leave them alone.
@@ -46,7 +44,13 @@ def export_graph(model: PreTrainedModel, inputs: list[str], folder: Path) -> Non
         model (`PreTrainedModel`): A GlobalPointer model; it is exported in float32.
         inputs (`list[str]`): What the encoder takes, `input_ids` first.
         folder (`Path`): The folder.
+
+    Raises:
+        ModuleNotFoundError: If onnx_ir is not installed: `pip install 'hf-globalpointer[onnx]'`.
     """
+    import onnx_ir
+    from transformers.exporters import OnnxConfig, OnnxExporter
+
     model = copy.deepcopy(model).float().cpu()
     # Of sizes that no dimension of the model is likely to have, so that none is taken for a constant.
     values = {name: torch.ones((3, 11), dtype=torch.long) for name in inputs}

@@ -130,11 +130,10 @@ class GlobalPointerNerPipeline(TextRecognizer, Pipeline):
 
     def _sanitize_parameters(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Check options, at the call and not at the first text; those that are given, in the first dictionary."""
-        given = {name: value for name, value in options.items() if value is not None}
-        checked = Options(**given)
+        checked = Options.of_call(options)
         self.model.label_thresholds(checked.threshold)
         self.window_size(checked)
-        return given, {}, {}
+        return {name: value for name, value in options.items() if value is not None}, {}, {}
 
     def predict_spans(
         self, inputs: Mapping[str, NDArray[np.int64]], options: Options

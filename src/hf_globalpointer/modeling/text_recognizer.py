@@ -2,9 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import chain, pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,19 @@ class Options:
     word_aligned: bool | None = None
     is_split_into_words: bool = False
     delimiter: str = " "
+
+    @classmethod
+    def of_call(cls, given: Mapping[str, Any]) -> Self:
+        """The options of a call; one that is None is as if it were not given.
+
+        Raises:
+            TypeError: If there is no option of a name.
+            ValueError: If one has a value that it cannot have.
+        """
+        names = [field.name for field in fields(cls)]
+        if unknown := given.keys() - set(names):
+            raise TypeError(f"There is no option {', '.join(sorted(unknown))}; there are {', '.join(names)}.")
+        return cls(**{name: value for name, value in given.items() if value is not None})
 
     def __post_init__(self) -> None:
         check_selection("all" if self.overlap is None else self.overlap, self.top_k)

@@ -1,8 +1,9 @@
 """An evaluation to read: as Markdown, and as a page of HTML with plots and with the errors in their texts."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from ..data.examples import Entity
 from ..evaluation.error_analysis import ErrorKind, SpanError
 from ..evaluation.evaluation import Evaluation
+from ..evaluation.missed_entities import MissedEntity
 from ..modeling.span_decoding import CharSpan, entities_of
 from .evaluation_tables import Comparison, Section, all_sections
 from .markdown import literal, table
@@ -38,6 +40,7 @@ class EvaluationReport:
         evaluation (`Evaluation`): What was found.
         comparison (`Comparison`, *optional*): How another model compares.
         max_errors (`int`, *optional*, defaults to 20): How many errors of each kind the page shows: the first ones.
+        misses (`Sequence[MissedEntity]`, *optional*): Why gold entities were missed, as [`explain_misses`] gives it.
 
     Example:
         ```python
@@ -52,6 +55,7 @@ class EvaluationReport:
     evaluation: Evaluation
     comparison: Comparison | None = None
     max_errors: int = 20
+    misses: Sequence[MissedEntity] = ()
 
     def save(self, folder: str | PathLike[str]) -> None:
         """Write report.md, report.json and report.html into a folder, which is made if it is not there."""
@@ -71,6 +75,8 @@ class EvaluationReport:
                 for name, difference in self.comparison.differences.items()
             }
             content["comparison"] = {"other": self.comparison.other, "differences": differences}
+        if self.misses:
+            content["misses"] = [miss.to_dict() for miss in self.misses]
         return content
 
     def to_markdown(self) -> str:
@@ -108,7 +114,11 @@ class EvaluationReport:
 
     @property
     def _sections(self) -> list[Section]:
-        return all_sections(self.evaluation, self.comparison, self.max_errors)
+        return all_sections(self.evaluation, self.comparison, self.misses, self.max_errors)
+
+    @cached_property
+    def _reasons(self) -> dict[tuple[int, Entity | None], str]:
+        return {(miss.document, miss.entity): str(miss) for miss in self.misses}
 
     def _errors_by_kind(self) -> Iterator[tuple[ErrorKind, str, int, list[dict[str, Any]]]]:
         """Yield each kind that occurs, its explanation, how many errors there are, and the first ones."""
@@ -149,6 +159,7 @@ class EvaluationReport:
             # The type by which it can be hidden: that of the gold entity, if there is one.
             "label": self.evaluation.labels.index(entities[0][1].label),
             "entities": [(name, entity.label, text[entity.start : entity.end]) for name, entity in entities],
+            "why": self._reasons.get((error.document, error.gold)),
             "gold": in_excerpt(document.gold, lambda _: 1.0),
             "predicted": in_excerpt(document.predicted, document.predicted.__getitem__),
         }

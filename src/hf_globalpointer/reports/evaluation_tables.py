@@ -1,11 +1,13 @@
 """The tables of an evaluation report."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..evaluation.calibration import Reliability
 from ..evaluation.evaluation import Breakdown, Evaluation
 from ..evaluation.metrics import SpanCounts
+from ..evaluation.missed_entities import MissedEntity, MissReason
 from ..evaluation.significance import Difference, Interval, Intervals
 
 
@@ -21,7 +23,7 @@ class Score:
     interval: Interval
 
     def __str__(self) -> str:
-        return f"{self.value:.4f} [{self.interval.low:.4f}, {self.interval.high:.4f}]"
+        return f"{self.value:.4f} ({self.interval.low:.4f} to {self.interval.high:.4f})"
 
 
 Cell = str | int | Score
@@ -56,7 +58,9 @@ class Comparison:
     differences: Mapping[str, Difference]
 
 
-def all_sections(evaluation: Evaluation, comparison: Comparison | None, max_errors: int) -> list[Section]:
+def all_sections(
+    evaluation: Evaluation, comparison: Comparison | None, misses: Sequence[MissedEntity], max_errors: int
+) -> list[Section]:
     """All tables in order; the one of frequent errors has at most `max_errors` rows."""
     return [
         _by_label(evaluation.types),
@@ -84,6 +88,7 @@ def all_sections(evaluation: Evaluation, comparison: Comparison | None, max_erro
         _by_criterion(evaluation),
         _by_probability(evaluation.reliability),
         _frequent_errors(evaluation, max_errors),
+        *([_by_reason(misses, evaluation.labels)] if misses else []),
         _confusion(evaluation),
     ]
 
@@ -136,7 +141,7 @@ def _by_probability(reliability: Reliability) -> Section:
     error = f"{reliability.error:.4f}" if rows else _NO_SCORE
     text = (
         "Where a probability says how often a prediction is correct, it is near the precision. Expected calibration "
-        f"error: {error}, the mean difference of the two. `tune-thresholds` makes it small."
+        f"error: {error}, the mean difference of the two; tune-thresholds makes it small."
     )
     header = ["probability", "predicted", "mean probability", "precision"]
     return Section("By probability", text, header, rows, reliability)
@@ -151,6 +156,18 @@ def _frequent_errors(evaluation: Evaluation, max_errors: int) -> Section:
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in errors.kinds.items())
     text = f"Errors: {len(errors.errors):,}, each gold entity and prediction in one: {kinds}."
     return Section("Most frequent errors", text, ["error", "gold", "predicted", "count"], rows)
+
+
+def _by_reason(misses: Sequence[MissedEntity], labels: Sequence[str]) -> Section:
+    counts = Counter((miss.entity.label, miss.reason) for miss in misses)
+    rows: list[list[Cell]] = [[label, *(counts[label, reason] for reason in MissReason)] for label in labels]
+    text = (
+        "Gold entities that were not predicted, label, start and end as they are. Kept away: over the threshold, but "
+        "an entity that it may not go with scored higher. Under the threshold: a lower one finds it, and other spans "
+        f"with it; see tune-thresholds. {MissReason.no_idea.capitalize()}: the model has no idea of it; more examples "
+        "of its kind may help. Not aligned: no sequence of tokens is this entity."
+    )
+    return Section("Why entities were missed", text, ["type", *MissReason], rows)
 
 
 def _confusion(evaluation: Evaluation) -> Section:
@@ -169,7 +186,7 @@ def _compared(comparison: Comparison) -> Section:
             name.replace("_", " "),
             f"{difference.first:.4f}",
             f"{difference.second:.4f}",
-            f"{difference.value:+.4f} [{difference.interval.low:+.4f}, {difference.interval.high:+.4f}]",
+            f"{difference.value:+.4f} ({difference.interval.low:+.4f} to {difference.interval.high:+.4f})",
             f"{difference.p_value:.4f}",
         ]
         for name, difference in comparison.differences.items()

@@ -88,7 +88,7 @@ class Recognizer(TextRecognizer):
 
     def __call__(self, inputs: Any, batch_size: int = 1, **options: Any) -> Any:
         """Recognize the entities of a text, or of each of many; options as those of [`GlobalPointerNerPipeline`]."""
-        checked = Options(**{name: value for name, value in options.items() if value is not None})
+        checked = Options.of_call(options)
         label_thresholds(self.settings, checked.threshold)
         self.window_size(checked)
         return self.recognize(inputs, batch_size, checked)

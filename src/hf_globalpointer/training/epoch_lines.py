@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
 from transformers import ProgressCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.utils import is_in_notebook
 
 
 # As many labels as fit in a line, and as many characters of each.
@@ -18,8 +21,10 @@ class EpochLines(ProgressCallback):
 
     def __init__(self, labels: list[str]) -> None:
         super().__init__()
+        self.prediction_bar: tqdm | None = None
         self._labels = labels[:_LABELS]
         self._loss: float | None = None
+        self._told = False
 
     def close(self) -> None:
         """End the bars, also those of a training that broke off."""
@@ -31,9 +36,25 @@ class EpochLines(ProgressCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Begin the bar, and the table."""
-        super().on_train_begin(args, state, control, **kwargs)
+        self.current_step = 0
+        if state.is_world_process_zero:
+            self.training_bar = _bar(state.max_steps, leave=True)
         names = ["loss", "dev P", "dev R", "dev F1", *self._labels]
         self._write(state, f"{'epoch':>9}", names)
+
+    def on_prediction_step(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        eval_dataloader: DataLoader[Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Show how far the evaluation is."""
+        if state.is_world_process_zero and eval_dataloader is not None:
+            if self.prediction_bar is None:
+                self.prediction_bar = _bar(len(eval_dataloader), leave=False)
+            self.prediction_bar.update()
 
     def on_log(
         self,
@@ -60,7 +81,15 @@ class EpochLines(ProgressCallback):
         scores = [f"{(metrics or {})[f'eval_{name}']:.4f}" for name in names]
         loss = "" if self._loss is None else f"{self._loss:.4g}"
         self._write(state, f"{round(state.epoch or 0):>4}/{round(state.num_train_epochs):<4}", [loss, *scores])
+        if not self._told and float(scores[2]) == 0:
+            self._told = True
+            self._write(state, f"{'':9}  F1 is 0 as long as nothing correct scores over its threshold.", [])
 
     def _write(self, state: TrainerState, first: str, cells: list[str]) -> None:
         if state.is_world_process_zero and self.training_bar is not None:
             self.training_bar.write("  ".join([first, *(f"{cell[:_WIDTH]:>{_WIDTH}}" for cell in cells)]))
+
+
+def _bar(total: int, leave: bool) -> tqdm:
+    """A bar; none where standard error is a file, in which it would be thousands of lines."""
+    return tqdm(total=total, leave=leave, dynamic_ncols=True, disable=False if is_in_notebook() else None)

@@ -4,8 +4,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -38,7 +38,7 @@ from ..registration import TASK, register
 from ..reports.model_card import GlobalPointerModelCard
 from .callbacks import EpochCallback, FiniteLossCallback, ModelCardCallback
 from .epoch_lines import EpochLines
-from .loading import RUN_SETTINGS_NAME, loading
+from .loading import RUN_SETTINGS_NAME, loading, without_file_bars
 from .optimization import default_encoder_lr, default_epochs, parameter_groups
 from .run_folder import (
     begin_run,
@@ -93,7 +93,7 @@ def fine_tune(
     output: str | os.PathLike[str],
     test: Examples | None = None,
     *,
-    model: Head = "efficient",
+    head: Head = "efficient",
     epochs: int | None = None,
     encoder_lr: float | None = None,
     head_lr: float = 1e-3,
@@ -122,7 +122,7 @@ def fine_tune(
         dev (`str`, `os.PathLike` or `Sequence[Example]`): Examples to choose the best epoch by.
         output (`str` or `os.PathLike`): Folder for the checkpoint; must not exist, or be empty.
         test (`str`, `os.PathLike` or `Sequence[Example]`, *optional*): Examples for a final test.
-        model (`str`): `"efficient"` for Efficient GlobalPointer, `"full"` for GlobalPointer.
+        head (`str`): `"efficient"` for Efficient GlobalPointer, `"full"` for GlobalPointer.
         epochs (`int`, *optional*): By default so many that there are 800 steps, from 10 to 40.
         encoder_lr (`float`, *optional*): Peak rate; by default 5e-5, or 1e-4 if the hidden size is under 512.
         head_lr (`float`): Peak learning rate of the head.
@@ -162,7 +162,7 @@ def fine_tune(
     output = Path(output)
     counts = {"epochs": epochs, "batch_size": batch_size, "gradient_accumulation": gradient_accumulation}
     _check_counts(counts | {"patience": patience, "max_length": max_length})
-    _check_choices(model, overlap)
+    _check_choices(head, overlap)
     _check_options({"encoder_lr": encoder_lr, "head_lr": head_lr}, joined, model_id)
     _check_tracker(report_to)
     # Of a run that has ended, checkpoints may be left if it was killed while it removed them.
@@ -173,7 +173,7 @@ def fine_tune(
 
     transformers.set_seed(seed)
     overrides = {**(config_overrides or {}), "word_aligned": word_aligned}
-    network, tokenizer = _load_encoder(str(encoder), model, splits["train"], overrides)
+    network, tokenizer = _load_encoder(str(encoder), head, splits["train"], overrides)
     check_output_folder(output, checkpoint_bytes(network, _NUM_CHECKPOINTS), resume)
     config = network.config
     given = {"overlap": overlap, "max_length": max_length}
@@ -183,7 +183,7 @@ def fine_tune(
     steps = math.ceil(len(data["train"]) / (batch_size * gradient_accumulation))
     settings: dict[str, Any] = {
         "encoder": str(encoder),
-        "model": model,
+        "head": head,
         "epochs": epochs or default_epochs(steps),
         "encoder_lr": encoder_lr or default_encoder_lr(config.hidden_size),
         "head_lr": head_lr,
@@ -225,8 +225,8 @@ def _check_counts(counts: Mapping[str, int | None]) -> None:
             raise ValueError(f"`{name}` must be at least 1, got {count}.")
 
 
-def _check_choices(model: str, overlap: str | None) -> None:
-    for name, value, choices in (("model", model, get_args(Head)), ("overlap", overlap, (None, *get_args(Overlap)))):
+def _check_choices(head: str, overlap: str | None) -> None:
+    for name, value, choices in (("head", head, get_args(Head)), ("overlap", overlap, (None, *get_args(Overlap)))):
         if value not in choices:
             raise ValueError(f"`{name}` must be one of {', '.join(filter(None, choices))}, got {value}.")
 
@@ -275,18 +275,32 @@ def _labels(examples: Sequence[Example]) -> list[str]:
 
 
 def _load_encoder(
-    encoder: str, model: Head, examples: Sequence[Example], config_fields: Mapping[str, Any]
+    encoder: str, head: Head, examples: Sequence[Example], config_fields: Mapping[str, Any]
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A model with BERT's own class where the encoder is a BERT, and the class for any encoder otherwise."""
     register()
     bert = {"efficient": models.BertForEfficientGlobalPointer, "full": models.BertForGlobalPointer}
     other = {"efficient": models.EncoderForEfficientGlobalPointer, "full": models.EncoderForGlobalPointer}
-    options: dict[str, Any] = {"labels": _labels(examples), **config_fields}
-    with loading("encoder", encoder):
+    options: dict[str, Any] = {"labels": _labels(examples), **config_fields, "output_loading_info": True}
+    with loading("encoder", encoder), _errors_only():
         tokenizer = AutoTokenizer.from_pretrained(encoder)
-        if AutoConfig.from_pretrained(encoder).model_type == "bert":
-            return bert[model].from_pretrained(encoder, **options), tokenizer
-        return other[model].from_encoder_pretrained(encoder, **options), tokenizer
+        is_bert = AutoConfig.from_pretrained(encoder).model_type == "bert"
+        load = bert[head].from_pretrained if is_bert else other[head].from_encoder_pretrained
+        network, info = load(encoder, **options)
+    if missing := sorted(key for key in info["missing_keys"] if not key.startswith("classifier.")):
+        logger.warning(f"{encoder} lacks weights of the encoder, which begin at random: {', '.join(missing)}.")
+    return network, tokenizer
+
+
+@contextmanager
+def _errors_only() -> Iterator[None]:
+    """Without the report of Transformers on weights of the head, which are new."""
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
 
 
 def _set_span_rules(
@@ -362,7 +376,7 @@ def _train(trainer: GlobalPointerTrainer, resume: bool) -> None:
     """Train under a table of the epochs, from the last complete checkpoint if the run is resumed."""
     trainer.pop_callback(DEFAULT_PROGRESS_CALLBACK)
     checkpoint = last_complete_checkpoint(trainer.args.output_dir, trainer.model) if resume else None
-    with closing(EpochLines(list(trainer.model.config.label2id))) as lines:
+    with closing(EpochLines(list(trainer.model.config.label2id))) as lines, without_file_bars():
         trainer.add_callback(lines)
         trainer.train(checkpoint)
 
@@ -377,7 +391,8 @@ def _save(
     history: Sequence[Mapping[str, float]],
 ) -> None:
     """Write checkpoint, card and metrics.json, and remove what only a resumed run needs."""
-    pipe.save_pretrained(output)
+    with without_file_bars():
+        pipe.save_pretrained(output)
     card.scores = {name: scores.to_dict() for name, scores in metrics.items()}
     card.hyperparameters |= {"learning_rate": _rates(settings), "patience": settings["patience"]}
     card.save(output)

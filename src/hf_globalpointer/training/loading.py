@@ -10,6 +10,19 @@ RUN_SETTINGS_NAME = "run_settings.json"
 
 
 @contextmanager
+def without_file_bars() -> Iterator[None]:
+    """Hide the bars of Transformers for weights that it loads and saves, but not those of downloads."""
+    # It takes seconds to import, which wrong names do not wait for.
+    from transformers.utils import logging
+
+    former = logging.set_tqdm_hook(lambda make, args, kwargs: make(*args, **{**kwargs, "disable": True}))
+    try:
+        yield
+    finally:
+        logging.set_tqdm_hook(former)
+
+
+@contextmanager
 def loading(kind: str, name: str) -> Iterator[None]:
     """Turn whatever goes wrong while loading a checkpoint into one sentence.
 
@@ -30,7 +43,8 @@ def loading(kind: str, name: str) -> Iterator[None]:
     if not path.exists() and (path.is_absolute() or name.startswith(".") or len(path.parts) > 2):
         raise OSError(f"cannot load the {kind} {name}: no such folder.")
     try:
-        yield
+        with without_file_bars():
+            yield
     except Exception as error:
         # Loading raises exceptions of every class, and their messages often have many lines.
         reason = " ".join(str(error).split())

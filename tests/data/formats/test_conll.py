@@ -47,6 +47,15 @@ GERMEVAL = (
 GOOD_COLUMNS = "a\tB-x\nb\tO\n\n"
 
 
+def test_lines_without_a_blank_one_are_a_problem(tmp_path: Path) -> None:
+    lines = "a B-x\n" + "b O\n" * 1000
+    path = write_file(tmp_path / "a.conll", lines)
+    (problem,) = problems_of(path)
+    assert "no blank line in 1001 lines, so they are read as one text; put one after each sentence." in problem
+    assert not problems_of(write_file(tmp_path / "b.conll", lines[:-4]))
+    assert not problems_of(write_file(tmp_path / "c.conll", f"{lines}\na O\n"))
+
+
 def plain(example: Example) -> Example:
     """Without what columns do not hold."""
     return Example(example.text, tuple(sorted(set(example.entities))))

@@ -39,6 +39,9 @@ _FEW = 2
 # What layers of some nested data have in place of O.
 _NOTHING = "_"
 
+# A file of more rows than these, without any blank line, has hardly one sentence.
+_MOST_ROWS = 1000
+
 _Row = tuple[int, list[str]]
 
 
@@ -50,11 +53,15 @@ class _Layout:
         token (`int`): The column of tokens.
         layers (`dict[int, Scheme]`): The scheme of each column of tags.
         unread (`dict[int, str]`): Columns that are not read though they hold tags, each with a value that is none.
+        num_sentences (`int`): How many sentences there are.
+        num_rows (`int`): How many rows these have.
     """
 
     token: int
     layers: dict[int, Scheme]
     unread: dict[int, str]
+    num_sentences: int
+    num_rows: int
 
 
 @dataclass
@@ -111,7 +118,7 @@ def read_conll(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Exa
     sentences, as a blank line does; comments before a sentence, which begin with `#` and a space, are skipped.
 
     Problems: tags against the scheme, which are read as `tagged_spans` says; a column that holds tags among other
-    values, so that it is no layer.
+    values, so that it is no layer; more than 1,000 lines without a blank one in the file, which are read as one text.
 
     Raises:
         DataError: If the file is not regular (it is read twice), a line has another number of columns, there is no
@@ -124,6 +131,11 @@ def read_conll(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Exa
         on_problem(
             f"{path}: column {column + 1} holds tags, but also {value[:40]!r}, so it is not read; write O where no "
             "entity is."
+        )
+    if layout.num_sentences == 1 and layout.num_rows > _MOST_ROWS:
+        on_problem(
+            f"{path}: no blank line in {layout.num_rows} lines, so they are read as one text; put one after each "
+            "sentence."
         )
     for rows in _sentences(path):
         yield _example(path, rows, layout, on_problem)
@@ -178,14 +190,15 @@ def _ends_sentence(line: str) -> bool:
 
 def _find_layout(path: Path) -> _Layout:
     columns: list[_Column] = []
-    num_rows = 0
+    num_sentences, num_rows = 0, 0
     for rows in _sentences(path):
         columns = columns or [_Column() for _ in rows[0][1]]
+        num_sentences += 1
         num_rows += len(rows)
         for column, values in zip(columns, zip(*(values for _, values in rows), strict=True), strict=True):
             column.add(values)
     if not num_rows:
-        return _Layout(0, {}, {})
+        return _Layout(0, {}, {}, 0, 0)
     tagged = [index for index, column in enumerate(columns) if column.is_tagged(num_rows)]
     # Columns of nothing may follow.
     last = max((index for index, column in enumerate(columns) if column.num_nothing < num_rows), default=0)
@@ -205,7 +218,8 @@ def _find_layout(path: Path) -> _Layout:
         for index, column in enumerate(columns)
         if index not in (token, *layers) and column.is_nearly_tagged
     }
-    return _Layout(token, {index: columns[index].evidence.scheme for index in layers}, unread)
+    schemes = {index: columns[index].evidence.scheme for index in layers}
+    return _Layout(token, schemes, unread, num_sentences, num_rows)
 
 
 def _tag(value: str) -> Tag | None:

@@ -1,0 +1,151 @@
+"""Why gold entities were not predicted, and how near a model was to them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from ..data.alignment import encode_examples
+from ..data.examples import Entity, Example
+from ..modeling.span_decoding import PredictedEntity, label_thresholds
+from ..modeling.text_recognizer import Options, TextRecognizer
+from .scored_documents import ScoredDocument
+
+
+# The probability below which a model has no idea of an entity.
+FLOOR = 0.01
+# The most spans of a window that are looked at: more than any trained model half believes in.
+_MAX_SPANS = 2**16
+
+
+class MissReason(StrEnum):
+    """Why an entity was not predicted."""
+
+    kept_away = "kept away"
+    under_threshold = "under the threshold"
+    no_idea = f"under {FLOOR}"
+    not_aligned = "not aligned"
+
+
+@dataclass(frozen=True)
+class MissedEntity:
+    """A gold entity that was not predicted.
+
+    Args:
+        document (`int`): The position of its text among those evaluated.
+        entity (`Entity`): The entity.
+        reason (`MissReason`): Why it was not predicted.
+        probability (`float`, *optional*): What the model gave it, if that was above `FLOOR`.
+        threshold (`float`): The threshold of its label.
+        alignment (`str`, *optional*): What keeps it from being aligned with the tokens.
+    """
+
+    document: int
+    entity: Entity
+    reason: MissReason
+    probability: float | None
+    threshold: float
+    alignment: str | None = None
+
+    def __str__(self) -> str:
+        if self.alignment is not None:
+            return f"no model can find it: it {self.alignment}"
+        if self.probability is None:
+            return f"probability under {FLOOR}"
+        if self.reason is MissReason.kept_away:
+            return f"probability {self.probability:.2f}, kept away by an entity that it may not go with"
+        return f"probability {self.probability:.2f}, threshold {self.threshold:.2f}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, in the types of JSON."""
+        place = {"document": self.document, **asdict(self.entity)}
+        why = {"reason": str(self.reason), "probability": self.probability, "threshold": self.threshold}
+        return {**place, **why, "alignment": self.alignment}
+
+
+def search_options(recognizer: TextRecognizer, **options: Any) -> dict[str, Any]:
+    """The options of the call whose results [`explain_misses`] takes: all spans that a model has an idea of.
+
+    Args:
+        recognizer (`TextRecognizer`): A pipeline, or a `Recognizer`.
+        options: Those of the call that the predictions were made with.
+    """
+    thresholds = _thresholds(recognizer, Options.of_call(options))
+    lowest = {label: min(FLOOR, threshold) for label, threshold in thresholds.items()}
+    return {**options, "threshold": lowest, "overlap": "all", "top_k": None, "max_spans": _MAX_SPANS}
+
+
+def explain_misses(
+    recognizer: TextRecognizer,
+    documents: Sequence[ScoredDocument],
+    found: Iterable[Sequence[PredictedEntity]] | None = None,
+    batch_size: int = 32,
+    **options: Any,
+) -> list[MissedEntity]:
+    """Say of each gold entity that was not predicted how near the model was to it.
+
+    Args:
+        recognizer (`TextRecognizer`): A pipeline, or a `Recognizer`.
+        documents (`Sequence[ScoredDocument]`): The texts with gold entities and predictions.
+        found (`Iterable[Sequence]`, *optional*):
+            What the recognizer finds with [`search_options`] in each text of which entities were missed, in order; by
+            default it is run for that.
+        batch_size (`int`, *optional*, defaults to 32): Windows in a batch, if it is run.
+        options: Those of the call that the predictions were made with.
+
+    Returns:
+        `list[MissedEntity]`: By document, in it by place.
+
+    Example:
+        ```python
+        predictions = recognize([example.text for example in examples])
+        evaluation = Evaluation.from_predictions(examples, predictions)
+        for miss in explain_misses(recognize, evaluation.documents):
+            print(miss.entity, miss)
+        ```
+    """
+    given = Options.of_call(options)
+    thresholds = _thresholds(recognizer, given)
+    missing = [
+        (index, replace(document.example, entities=tuple(sorted(document.missed))))
+        for index, document in enumerate(documents)
+        if document.missed
+    ]
+    if found is None:
+        texts = [example.text for _, example in missing]
+        found = recognizer(texts, batch_size=batch_size, **search_options(recognizer, **options))
+    unaligned = _unaligned(recognizer, [example for _, example in missing], given)
+    misses = []
+    for (index, example), spans in zip(missing, found, strict=True):
+        probabilities = ScoredDocument.from_pipeline(example, spans).predicted
+        for entity in example.entities:
+            probability, threshold = probabilities.get(entity), thresholds[entity.label]
+            alignment = unaligned.get((example, entity))
+            if alignment is not None:
+                reason = MissReason.not_aligned
+            elif probability is None:
+                reason = MissReason.no_idea
+            else:
+                reason = MissReason.under_threshold if probability <= threshold else MissReason.kept_away
+            misses.append(MissedEntity(index, entity, reason, probability, threshold, alignment))
+    return misses
+
+
+def _thresholds(recognizer: TextRecognizer, options: Options) -> dict[str, float]:
+    return dict(zip(recognizer.labels, label_thresholds(recognizer.settings, options.threshold), strict=True))
+
+
+def _unaligned(
+    recognizer: TextRecognizer, examples: Sequence[Example], options: Options
+) -> dict[tuple[Example, Entity], str]:
+    """What keeps entities from being aligned with the tokens."""
+    settings = recognizer.settings
+    _, report = encode_examples(
+        examples,
+        recognizer.tokenizer,
+        {label: index for index, label in enumerate(recognizer.labels)},
+        *recognizer.window_size(options),
+        word_aligned=settings.word_aligned if options.word_aligned is None else options.word_aligned,
+        max_span_length=settings.max_span_length,
+    )
+    return {(item.example, item.entity): item.reason for item in report.unaligned}
