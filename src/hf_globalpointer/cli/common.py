@@ -41,7 +41,9 @@ OVERLAP_HELP = (
 )
 
 
-# Options of `evaluate` and `predict` alike.
+# Options that several commands have.
+Model = Annotated[str, typer.Option(help="Checkpoint: folder or Hub id; or the folder of an exported model.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Inputs in a batch: texts, or windows of long ones.")]
 Thresholds = Annotated[
     list[str] | None,
     typer.Option(

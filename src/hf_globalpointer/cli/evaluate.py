@@ -9,6 +9,8 @@ from rich.console import Console
 from ..data import Example, read_examples
 from ..data.examples import check_labels
 from .common import (
+    BatchSize,
+    Model,
     OverlapOfModel,
     Thresholds,
     WindowLength,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[str, typer.Option(help="Checkpoint: folder or Hub id; or the folder of an exported model.")],
+    model: Model,
     data: Annotated[Path, typer.Option(help="Labeled texts; - is standard input.", callback=readable_file)],
     report: Annotated[
         Path | None, typer.Option(help="Folder for report.md, report.json and report.html, with errors in context.")
@@ -40,7 +42,7 @@ def evaluate(
     threshold: Thresholds = None,
     overlap: OverlapOfModel = None,
     max_length: WindowLength = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Inputs in a batch: texts, or windows of long ones.")] = 32,
+    batch_size: BatchSize = 32,
 ) -> None:
     """Print strict precision, recall and F1 of a model on labeled texts."""
     examples = list(read_examples(data))

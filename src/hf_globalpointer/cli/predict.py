@@ -15,7 +15,9 @@ import typer
 from ..data import Example, read_examples
 from ..data.formats.reading import count_examples, input_format
 from .common import (
+    BatchSize,
     InputError,
+    Model,
     OverlapOfModel,
     Thresholds,
     WindowLength,
@@ -41,7 +43,7 @@ _RESUME_HINT = "; the same command with --resume goes on from here"
 
 
 def predict(
-    model: Annotated[str, typer.Option(help="Checkpoint: folder or Hub id; or the folder of an exported model.")],
+    model: Model,
     texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to recognize.")] = None,
     input: Annotated[
         Path | None,
@@ -81,7 +83,7 @@ def predict(
             show_default=False,
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Inputs in a batch: texts, or windows of long ones.")] = 32,
+    batch_size: BatchSize = 32,
 ) -> None:
     """Write the entities of texts as JSON Lines.
 
@@ -89,10 +91,6 @@ def predict(
     from there.
     """
     _check_arguments(texts, input, output, html, resume)
-    for text in texts or ():
-        # Unlike `Path.is_file`, it takes texts that are too long for a name.
-        if os.path.isfile(text):
-            say(f"{text} is taken as a text; to recognize what the file of that name holds, give --input {text}.")
     thresholds = parse_thresholds(threshold or [])
     options: dict[str, Any] = {
         "overlap": overlap,
@@ -129,13 +127,17 @@ def predict(
 def _check_arguments(
     texts: list[str] | None, input: Path | None, output: Path | None, html: Path | None, resume: bool
 ) -> None:
-    """Raise an `InputError` where arguments do not go together."""
+    """Raise an `InputError` where arguments do not go together, and say where they may be meant otherwise."""
     if bool(texts) == bool(input):
         raise InputError("give either texts or --input FILE.")
     if resume and not (input and output):
         raise InputError("--resume needs --input and --output.")
     if output and html and output.resolve() == html.resolve():
         raise InputError(f"--output and --html are both {html}; name two files.")
+    for text in texts or ():
+        # Unlike `Path.is_file`, it takes texts that are too long for a name.
+        if os.path.isfile(text):
+            say(f"{text} is taken as a text; to recognize what the file of that name holds, give --input {text}.")
 
 
 def _resumed_lines(file: ResumableFile, has_input: bool, resume: bool) -> int:

@@ -9,12 +9,12 @@ import typer
 from ..data import read_examples, write_examples
 from ..data.formats.reading import count_examples, input_format
 from ..data.formats.writing import WRITERS, writable_format
-from .common import InputError, WindowLength, check_options, load_recognizer, recognize, say
+from .common import BatchSize, InputError, Model, WindowLength, check_options, load_recognizer, recognize, say
 from .inputs import readable_file
 
 
 def suggest(
-    model: Annotated[str, typer.Option(help="Checkpoint: folder or Hub id; or the folder of an exported model.")],
+    model: Model,
     input: Annotated[
         Path, typer.Option(help="Texts to choose from, in any format; - is standard input.", callback=readable_file)
     ],
@@ -24,7 +24,7 @@ def suggest(
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many texts to choose.")] = 200,
     max_length: WindowLength = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Inputs in a batch: texts, or windows of long ones.")] = 32,
+    batch_size: BatchSize = 32,
 ) -> None:
     """Choose the texts whose annotation would teach a model most, and write them with its entities, to be corrected.
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ..data import Example, read_examples
 from ..data.examples import check_labels
-from .common import InputError, Overlap, atomic_file, load_pipeline, messages, recognize, say
+from .common import BatchSize, InputError, Overlap, atomic_file, load_pipeline, messages, recognize, say
 from .inputs import readable_file
 
 
@@ -80,7 +80,7 @@ def tune_thresholds(
     plot: Annotated[
         bool, typer.Option("--plot", help="Draw the precision-recall curves too: curve.png. Needs matplotlib.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Inputs in a batch: texts, or windows of long ones.")] = 32,
+    batch_size: BatchSize = 32,
 ) -> None:
     """Find the threshold of each label that gives the best F1 on development data, and write it into the checkpoint.
 

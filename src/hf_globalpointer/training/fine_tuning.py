@@ -4,42 +4,38 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 import transformers
 from transformers import (
-    AutoConfig,
-    AutoTokenizer,
     EarlyStoppingCallback,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     TrainingArguments,
 )
-from transformers.integrations import get_reporting_integration_callbacks
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 from transformers.utils import logging
 
 from ..atomic_files import atomic_path
-from ..data import DataCollatorForGlobalPointer, DataError, Example, ExampleDataset, find_span_rules, read_examples
-from ..data.examples import check_labels
+from ..data import DataCollatorForGlobalPointer, Example, ExampleDataset
 from ..evaluation.metrics import ComputeSpanMetrics, SpanMetrics
 from ..evaluation.pipeline_metrics import evaluate_examples
-from ..modeling import modeling_global_pointer as models
 from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 from ..modeling.span_decoding import Overlap
-from ..modeling.token_windows import window_size
-from ..registration import TASK, register
+from ..registration import TASK
 from ..reports.model_card import GlobalPointerModelCard
 from .callbacks import EpochCallback, FiniteLossCallback, ModelCardCallback
 from .epoch_lines import EpochLines
-from .loading import RUN_SETTINGS_NAME, loading, without_file_bars
+from .inputs import Examples, encode_splits, load_encoder, read_splits
+from .loading import RUN_SETTINGS_NAME, without_file_bars
 from .optimization import default_encoder_lr, default_epochs, parameter_groups
+from .options import Head, check_options
 from .run_folder import (
     begin_run,
     check_output_folder,
@@ -51,9 +47,6 @@ from .trainer import GlobalPointerTrainer
 
 
 logger = logging.get_logger(__name__)
-
-Examples = str | os.PathLike[str] | Sequence[Example]
-Head = Literal["efficient", "full"]
 
 CHECKPOINTS_NAME = "checkpoints"
 _METRICS_NAME = "metrics.json"
@@ -160,47 +153,34 @@ def fine_tune(
         ```
     """
     output = Path(output)
-    counts = {"epochs": epochs, "batch_size": batch_size, "gradient_accumulation": gradient_accumulation}
-    _check_counts(counts | {"patience": patience, "max_length": max_length})
-    _check_choices(head, overlap)
-    _check_options({"encoder_lr": encoder_lr, "head_lr": head_lr}, joined, model_id)
-    _check_tracker(report_to)
-    # Of a run that has ended, checkpoints may be left if it was killed while it removed them.
-    if resume and (output / _METRICS_NAME).exists():
-        raise ValueError(f"the run in {output} has ended; there is nothing to resume.")
-    splits = _read_splits(train, dev, test)
-    check_output_folder(output, resume=resume)
-
-    transformers.set_seed(seed)
-    overrides = {**(config_overrides or {}), "word_aligned": word_aligned}
-    network, tokenizer = _load_encoder(str(encoder), head, splits["train"], overrides)
-    check_output_folder(output, checkpoint_bytes(network, _NUM_CHECKPOINTS), resume)
-    config = network.config
-    given = {"overlap": overlap, "max_length": max_length}
-    overrides |= {name: value for name, value in given.items() if value is not None}
-    _set_span_rules(network, tokenizer, splits["train"], overrides)
-    data = _encode(splits, tokenizer, config, joined, seed)
-    steps = math.ceil(len(data["train"]) / (batch_size * gradient_accumulation))
-    settings: dict[str, Any] = {
-        "encoder": str(encoder),
+    options: dict[str, Any] = {
         "head": head,
-        "epochs": epochs or default_epochs(steps),
-        "encoder_lr": encoder_lr or default_encoder_lr(config.hidden_size),
+        "epochs": epochs,
+        "encoder_lr": encoder_lr,
         "head_lr": head_lr,
         "batch_size": batch_size,
         "gradient_accumulation": gradient_accumulation,
-        "bf16": bf16,
         "patience": patience,
         "joined": joined,
-        "overlap": config.overlap,
-        "max_span_length": config.max_span_length,
-        "max_length": config.max_length,
+        "overlap": overlap,
+        "max_length": max_length,
         "word_aligned": word_aligned,
         "config_overrides": dict(config_overrides or {}),
+        "bf16": bf16,
         "seed": seed,
-        **{f"{name}_sha256": data_digest(examples) for name, examples in splits.items()},
     }
-    logger.info(f"Epochs: {settings['epochs']}, steps in each: {steps}; peak learning rates: {_rates(settings)}.")
+    check_options(options, report_to, model_id)
+    # Of a run that has ended, checkpoints may be left if it was killed while it removed them.
+    if resume and (output / _METRICS_NAME).exists():
+        raise ValueError(f"the run in {output} has ended; there is nothing to resume.")
+    splits = read_splits(train, dev, test)
+    check_output_folder(output, resume=resume)
+
+    transformers.set_seed(seed)
+    network, tokenizer = load_encoder(str(encoder), splits["train"], options)
+    check_output_folder(output, checkpoint_bytes(network, _NUM_CHECKPOINTS), resume)
+    data = encode_splits(splits, network, tokenizer, options)
+    settings = _settings(str(encoder), options, network.config, splits, len(data["train"]))
     card = GlobalPointerModelCard.from_model(
         network,
         model_id or output.resolve().name,
@@ -219,118 +199,25 @@ def fine_tune(
     return FineTuningResult(pipe, metrics)
 
 
-def _check_counts(counts: Mapping[str, int | None]) -> None:
-    for name, count in counts.items():
-        if count is not None and count < 1:
-            raise ValueError(f"`{name}` must be at least 1, got {count}.")
-
-
-def _check_choices(head: str, overlap: str | None) -> None:
-    for name, value, choices in (("head", head, get_args(Head)), ("overlap", overlap, (None, *get_args(Overlap)))):
-        if value not in choices:
-            raise ValueError(f"`{name}` must be one of {', '.join(filter(None, choices))}, got {value}.")
-
-
-def _check_options(rates: Mapping[str, float | None], joined: float, model_id: str | None) -> None:
-    for name, rate in rates.items():
-        if rate is not None and not 0 < rate < math.inf:
-            raise ValueError(f"`{name}` must be greater than 0, got {rate}.")
-    if not 0 <= joined < math.inf:
-        raise ValueError(f"`joined` must be a finite number, 0 or more, got {joined}.")
-    if model_id is not None and "/" not in model_id:
-        raise ValueError(f"`model_id` must be a Hub id, such as org/name, got {model_id}.")
-
-
-def _check_tracker(name: str) -> None:
-    """Raise a `ValueError` where the training cannot be reported to a tracker: it is unknown, or not installed."""
-    try:
-        for tracker in get_reporting_integration_callbacks(name):
-            tracker()
-    except (ImportError, RuntimeError, ValueError) as error:
-        raise ValueError(f"`report_to` cannot be {name!r}: {error}") from error
-
-
-def _read_splits(train: Examples, dev: Examples, test: Examples | None) -> dict[str, list[Example]]:
-    """All examples by split, read and checked before anything slow begins."""
-    given = {"train": train, "dev": dev} | ({} if test is None else {"test": test})
-    splits = {}
-    for name, source in given.items():
-        splits[name] = list(read_examples(source) if isinstance(source, str | os.PathLike) else source)
-    purposes = {"train": "there is nothing to learn", "dev": "there is nothing to choose the best epoch by"}
-    for name, purpose in purposes.items():
-        if not any(example.entities for example in splits[name]):
-            source = given[name]
-            place = source if isinstance(source, str | os.PathLike) else name
-            raise DataError(f"{place}: no example holds an entity; {purpose}.")
-    if splits["dev"] == splits["train"]:
-        logger.warning("dev has the examples of train: it cannot tell which epoch is best on other texts.")
-    labels = _labels(splits["train"])
-    for examples in splits.values():
-        check_labels(examples, labels, "the training data's labels")
-    return splits
-
-
-def _labels(examples: Sequence[Example]) -> list[str]:
-    return sorted({entity.label for example in examples for entity in example.entities})
-
-
-def _load_encoder(
-    encoder: str, head: Head, examples: Sequence[Example], config_fields: Mapping[str, Any]
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A model with BERT's own class where the encoder is a BERT, and the class for any encoder otherwise."""
-    register()
-    bert = {"efficient": models.BertForEfficientGlobalPointer, "full": models.BertForGlobalPointer}
-    other = {"efficient": models.EncoderForEfficientGlobalPointer, "full": models.EncoderForGlobalPointer}
-    options: dict[str, Any] = {"labels": _labels(examples), **config_fields, "output_loading_info": True}
-    with loading("encoder", encoder), _errors_only():
-        tokenizer = AutoTokenizer.from_pretrained(encoder)
-        is_bert = AutoConfig.from_pretrained(encoder).model_type == "bert"
-        load = bert[head].from_pretrained if is_bert else other[head].from_encoder_pretrained
-        network, info = load(encoder, **options)
-    if missing := sorted(key for key in info["missing_keys"] if not key.startswith("classifier.")):
-        logger.warning(f"{encoder} lacks weights of the encoder, which begin at random: {', '.join(missing)}.")
-    return network, tokenizer
-
-
-@contextmanager
-def _errors_only() -> Iterator[None]:
-    """Without the report of Transformers on weights of the head, which are new."""
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-
-
-def _set_span_rules(
-    network: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    examples: Sequence[Example],
-    overrides: Mapping[str, Any],
-) -> None:
-    """Write the rules of the training data into the configuration, and over them what is given."""
-    rules = find_span_rules(examples, tokenizer, network.max_positions())
-    logger.info(f"Rules of the data: {rules.summary()}")
-    rules.apply(network.config)
-    network.config.update(dict(overrides))
-    network.config.validate()
-    # Raises an error where windows of this length are impossible.
-    window_size(tokenizer, network.max_positions(), network.config.max_length)
-
-
-def _encode(
-    splits: Mapping[str, Sequence[Example]],
-    tokenizer: PreTrainedTokenizerBase,
+def _settings(
+    encoder: str,
+    options: Mapping[str, Any],
     config: PreTrainedConfig,
-    joined: float,
-    seed: int,
-) -> dict[str, ExampleDataset]:
-    data = {}
-    for name, examples in splits.items():
-        data[name] = ExampleDataset(examples, tokenizer, config, joined if name == "train" else 0.0, seed)
-        logger.info(f"{name} examples: {len(examples)}; {data[name].report.summary()}")
-    return data
+    splits: Mapping[str, Sequence[Example]],
+    num_train: int,
+) -> dict[str, Any]:
+    """What a run is to be done with, defaults and rules of the data included."""
+    steps = math.ceil(num_train / (options["batch_size"] * options["gradient_accumulation"]))
+    settings = {
+        "encoder": encoder,
+        **options,
+        "epochs": options["epochs"] or default_epochs(steps),
+        "encoder_lr": options["encoder_lr"] or default_encoder_lr(config.hidden_size),
+        **{name: getattr(config, name) for name in ("overlap", "max_span_length", "max_length")},
+        **{f"{name}_sha256": data_digest(examples) for name, examples in splits.items()},
+    }
+    logger.info(f"Epochs: {settings['epochs']}, steps in each: {steps}; peak learning rates: {_rates(settings)}.")
+    return settings
 
 
 def _make_trainer(
