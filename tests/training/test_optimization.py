@@ -5,7 +5,7 @@ from transformers import LongformerConfig
 
 from conftest import LABELS, make_model
 from hf_globalpointer import EncoderForGlobalPointer, EncoderGlobalPointerConfig
-from hf_globalpointer.training.optimization import default_encoder_lr, default_epochs, freeze_unused, parameter_groups
+from hf_globalpointer.training.optimization import freeze_unused, parameter_groups
 
 
 def test_every_parameter_is_in_one_group_with_its_rate() -> None:
@@ -53,12 +53,3 @@ def test_what_gets_no_gradient_is_frozen_and_nothing_else_is() -> None:
     assert len(frozen) == 12
     assert all("_global" in name for name in frozen)
     assert not any(longformer.get_parameter(name).requires_grad for name in frozen)
-
-
-@pytest.mark.parametrize(("steps", "epochs"), [(1, 40), (19, 40), (20, 40), (27, 30), (80, 10), (1000, 10)])
-def test_epochs_make_up_800_steps_within_bounds(steps: int, epochs: int) -> None:
-    assert default_epochs(steps) == epochs
-
-
-def test_a_small_encoder_learns_faster() -> None:
-    assert [default_encoder_lr(size) for size in (384, 511, 512, 768)] == [1e-4, 1e-4, 5e-5, 5e-5]

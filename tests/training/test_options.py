@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from hf_globalpointer.training.options import check_options
+from hf_globalpointer.training.options import check_options, default_encoder_lr, default_epochs
 
 
 GOOD: dict[str, Any] = {
@@ -47,3 +47,12 @@ def test_names_that_cannot_be_used() -> None:
         check_options(GOOD, "none", "name")
     with pytest.raises(ValueError, match="`report_to` cannot be 'nowhere': nowhere is not supported"):
         check_options(GOOD, "nowhere", None)
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(1, 40), (19, 40), (20, 40), (27, 30), (80, 10), (1000, 10)])
+def test_epochs_make_up_800_steps_within_bounds(steps: int, epochs: int) -> None:
+    assert default_epochs(steps) == epochs
+
+
+def test_a_small_encoder_learns_faster() -> None:
+    assert [default_encoder_lr(size) for size in (384, 511, 512, 768)] == [1e-4, 1e-4, 5e-5, 5e-5]

@@ -34,8 +34,8 @@ from .callbacks import EpochCallback, FiniteLossCallback, ModelCardCallback
 from .epoch_lines import EpochLines
 from .inputs import Examples, encode_splits, load_encoder, read_splits
 from .loading import RUN_SETTINGS_NAME, without_file_bars
-from .optimization import default_encoder_lr, default_epochs, parameter_groups
-from .options import Head, check_options
+from .optimization import parameter_groups
+from .options import Head, check_options, default_encoder_lr, default_epochs
 from .run_folder import (
     begin_run,
     check_output_folder,

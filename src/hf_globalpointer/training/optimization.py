@@ -1,6 +1,5 @@
 """Optimizer settings for fine-tuning: a fresh head learns faster than a pretrained encoder should."""
 
-from math import ceil
 from typing import Any
 
 import torch
@@ -35,20 +34,6 @@ def parameter_groups(
             decay = weight_decay if parameter.dim() > 1 else 0.0
             groups.setdefault((lr, decay), []).append(parameter)
     return [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]
-
-
-def default_epochs(steps: int) -> int:
-    """The epochs that training takes unless told otherwise: so many that there are 800 steps, from 10 to 40.
-
-    Args:
-        steps (`int`): The optimizer's steps of one epoch.
-    """
-    return min(max(ceil(800 / steps), 10), 40)
-
-
-def default_encoder_lr(hidden_size: int) -> float:
-    """The peak learning rate of an encoder unless told otherwise: 5e-5, or 1e-4 of a small one (under 512)."""
-    return 1e-4 if hidden_size < 512 else 5e-5
 
 
 def freeze_unused(model: PreTrainedModel) -> list[str]:

@@ -1,4 +1,4 @@
-"""The options of a fine-tuning, checked before anything slow begins."""
+"""The options of a fine-tuning: their defaults where these depend on data and encoder, and their checks."""
 
 import math
 from collections.abc import Mapping
@@ -14,6 +14,20 @@ Head = Literal["efficient", "full"]
 _COUNTS = ("epochs", "batch_size", "gradient_accumulation", "patience", "max_length")
 _CHOICES = {"head": get_args(Head), "overlap": (None, *get_args(Overlap))}
 _RATES = ("encoder_lr", "head_lr")
+
+
+def default_epochs(steps: int) -> int:
+    """The epochs that training takes unless told otherwise: so many that there are 800 steps, from 10 to 40.
+
+    Args:
+        steps (`int`): The optimizer's steps of one epoch.
+    """
+    return min(max(math.ceil(800 / steps), 10), 40)
+
+
+def default_encoder_lr(hidden_size: int) -> float:
+    """The peak learning rate of an encoder unless told otherwise: 5e-5, or 1e-4 of a small one (under 512)."""
+    return 1e-4 if hidden_size < 512 else 5e-5
 
 
 def check_options(options: Mapping[str, Any], report_to: str, model_id: str | None) -> None:
