@@ -4,11 +4,15 @@ import re
 from importlib.metadata import version as installed_version
 from typing import Any
 
+from docutils.nodes import SkipNode, math, math_block
+from latex2mathml.converter import convert
+
 
 project = "hf-globalpointer"
 author = copyright = "The hf-globalpointer team"
 version = release = installed_version("hf-globalpointer")
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = project
 exclude_patterns = ["_build"]
@@ -45,8 +49,16 @@ def without_links_out(app: Any, docname: str, source: list[str]) -> None:
     source[0] = re.sub(r"\[([^\]]+)\]\(\.\./([^)]+)\)", r"\1 (`\2` in the repository)", source[0])
 
 
+def write_math(translator: Any, node: math | math_block) -> None:
+    """Formulas become MathML, which browsers show without a script from elsewhere."""
+    display = "block" if isinstance(node, math_block) else "inline"
+    translator.body.append(convert(node.astext(), display=display))
+    raise SkipNode
+
+
 def setup(app: Any) -> None:
-    """Have both called."""
+    """Have all of these called."""
+    app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))
     app.connect("source-read", without_links_out)
     # Before napoleon, which reads the sections.
     app.connect("autodoc-process-docstring", to_restructured_text, priority=1)
