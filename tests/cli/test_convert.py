@@ -82,7 +82,7 @@ def test_the_command_writes_a_checkpoint_that_the_pipeline_takes(convert: Conver
         ),
         ({"head_size": 7}, "no configuration can be made for"),
         ({"encoder": "/no/such/encoder"}, "cannot load the encoder /no/such/encoder: no such folder."),
-        ({"output": "full"}, "full exists and is not empty; choose another, remove it,"),
+        ({"output": "full"}, "full exists and is not empty; choose another, or remove it"),
     ],
 )
 def test_bad_input_to_the_command_is_told_and_writes_nothing(

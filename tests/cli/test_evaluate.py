@@ -62,8 +62,10 @@ def test_evaluate_writes_a_report_and_compares(trained: Path, toy_data: Path, tm
         entity.label == "date" for example in read_examples(toy_data / "test.jsonl") for entity in example.entities
     )
     # Every gold entity that was not predicted is explained.
-    assert len(content["misses"]) == content["micro"]["gold"] - content["micro"]["correct"]
-    assert {(miss["reason"], miss["probability"]) for miss in content["misses"]} >= {("not aligned", None)}
+    reasons = [error["why"] for error in content["errors"] if error["gold"]]
+    assert len(reasons) == content["micro"]["gold"] - content["micro"]["correct"]
+    assert {(why["reason"], why["probability"]) for why in reasons} >= {("not aligned", None)}
+    assert all(error["source"].startswith(f"{toy_data / 'test.jsonl'}:") for error in content["errors"])
     recall = content["comparison"]["differences"]["recall"]
     assert recall["first"] == pytest.approx(reported["recall"])
     assert recall["second"] < recall["first"]

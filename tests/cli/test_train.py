@@ -97,10 +97,11 @@ def test_a_table_of_epochs_is_shown_and_what_may_train_longer_is_told(
     assert history["settings"]["gradient_accumulation"] == 2
     assert history["settings"]["bf16"]
     lines = [line.split() for line in re.split(r"[\r\n]", out + error) if re.match(r" +(epoch|\d/3) ", line)]
-    assert lines[0] == ["epoch", "loss", "dev", "P", "dev", "R", "dev", "F1", "date", "person", "place"]
+    assert lines[0] == ["epoch", "time", "loss", "dev", "P", "dev", "R", "dev", "F1", "date", "person", "place"]
     for number, (line, entry) in enumerate(zip(lines[1:], history["history"], strict=True), start=1):
         names = ("precision", "recall", "f1", "f1_date", "f1_person", "f1_place")
-        assert (line[0], line[2:]) == (f"{number}/3", [f"{entry[f'eval_{name}']:.4f}" for name in names])
+        assert (line[0], line[3:]) == (f"{number}/3", [f"{entry[f'eval_{name}']:.4f}" for name in names])
+    assert re.search(r"10 steps took 0:00:\d\d; the others may take 0:00:\d\d\.", out)
     assert "more may be had with 6 epochs" in error
 
 
@@ -142,7 +143,7 @@ def test_an_interrupted_run_is_resumed(
     left = sorted(output.rglob("*"))
     code, _, error = run(*words)
     assert code == 1
-    assert "exists and is not empty; choose another, remove it, or resume the run in it" in error
+    assert "exists and is not empty; choose another, or remove it, or go on with the run in it by --resume." in error
     code, _, error = run(*words, "--resume", "--seed", 7)
     assert code == 1
     assert f"seed was 42 when the run in {output} began, and now is 7" in error
@@ -199,7 +200,7 @@ def test_a_folder_without_a_run_is_not_resumed(toy_data: Path, toy_encoder: Path
         ({"--encoder": "/no/such/encoder"}, "no such folder"),
         ({"--encoder-lr": "nan"}, "`encoder_lr` must be greater than 0"),
         ({"--head-lr": "-1"}, "`head_lr` must be greater than 0"),
-        ({"--output": "full"}, "full exists and is not empty; choose another, remove it, or resume"),
+        ({"--output": "full"}, "full exists and is not empty; choose another, or remove it"),
         ({"--output": "train.jsonl"}, r"train\.jsonl is a file; name a folder"),
     ],
 )

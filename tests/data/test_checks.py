@@ -186,6 +186,10 @@ def test_a_split_without_entities_is_unlabeled() -> None:
         ("ORG", "ORGS", 4, None),  # not rare
         ("PER", "SPER", 50, None),
         ("LOC", "LCO", 20, Issue.LABEL_TYPO),
+        ("LOC", "LPC", 20, Issue.NEAR_LABEL),
+        ("LOC", "LPC", 19, None),
+        ("LOC", "LPX", 20, None),
+        ("T10", "T20", 20, None),
         ("C", "C#", 50, None),
         ("ORG", "ORG2", 50, None),
     ],
@@ -215,7 +219,7 @@ def test_labels_that_the_training_split_lacks_are_a_problem() -> None:
     checks = check_splits({"train": train, "dev": dev, "test": [example("Eve sat", ("Eve", "person"))]})
     assert [counts(checks[name]) for name in checks] == [{}, {Issue.UNKNOWN_LABEL: 1}, {}]
     assert checks["dev"].findings[Issue.UNKNOWN_LABEL] == [
-        "label 'event' (1 in dev) is not in train; correct it, or train with examples of it"
+        "Bob came: label 'event' (1 in dev) is not in train; correct it, or train with examples of it"
     ]
     assert checks["dev"].num_problems == 1
 
@@ -226,7 +230,7 @@ def test_labels_with_few_entities_to_learn_from() -> None:
         for number in range(10)
     ]
     checks = check_splits({"train": split, "dev": [Example("other", each.entities[:1]) for each in split[:1]]})
-    assert checks["train"].findings == {Issue.FEW_ENTITIES: ["label 'seldom' (9 in train): fewer than 10"]}
+    assert checks["train"].findings == {Issue.FEW_ENTITIES: ["'word 1': label 'seldom' (9 in train): fewer than 10"]}
     assert checks["train"].num_problems == 0
     assert Issue.FEW_ENTITIES not in checks["dev"].findings
 

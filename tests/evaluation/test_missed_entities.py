@@ -47,10 +47,13 @@ def test_probabilities_are_those_of_the_dense_scores(overlap: str) -> None:
         over = miss.probability > miss.threshold
         assert miss.reason is (MissReason.kept_away if over else MissReason.under_threshold)
         if over:
-            assert any(
-                p.start < miss.entity.end and p.end > miss.entity.start and score >= miss.probability
+            others = {
+                p: score
                 for p, score in document.predicted.items()
-            )
+                if p.start < miss.entity.end and p.end > miss.entity.start
+            }
+            assert miss.rival is not None
+            assert others[miss.rival] == max(others.values()) >= miss.probability
     reasons = {miss.reason for miss in misses}
     assert reasons == {MissReason.not_aligned, MissReason.under_threshold} | (
         {MissReason.kept_away} if overlap == "flat" else set()
@@ -72,7 +75,8 @@ def test_the_options_of_the_predictions_count() -> None:
 def test_what_a_model_has_no_idea_of_and_what_no_model_can_find() -> None:
     pipe = make_pipeline("efficient", calibration={"date": [1.0, -30.0]}, max_span_length=4)
     example = Example("ab cdefgh", (Entity(0, 2, "date"), Entity(2, 5, "date"), Entity(3, 9, "person")))
-    said = {miss.entity: (miss.reason, str(miss)) for miss in explain_misses(pipe, documents_of(pipe, [example]))}
+    misses = explain_misses(pipe, documents_of(pipe, [example]))
+    said = {miss.entity: (miss.reason, miss.explain(example.text)) for miss in misses}
     assert said == {
         Entity(0, 2, "date"): (MissReason.no_idea, "probability under 0.01"),
         Entity(2, 5, "date"): (
@@ -104,12 +108,28 @@ def test_exported_models_tell_the_same(tmp_path: Path) -> None:
 def test_what_is_said() -> None:
     entity = Entity(0, 2, LABELS[0])
     near = MissedEntity(3, entity, MissReason.under_threshold, 0.4444, 0.5)
-    assert str(near) == "probability 0.44, threshold 0.50"
-    assert str(MissedEntity(3, entity, MissReason.kept_away, 0.7, 0.5)).startswith("probability 0.70, kept away")
+    assert near.explain("ab cd") == "probability 0.44, threshold 0.50"
+    rival = Entity(0, 5, "person")
+    far = MissedEntity(3, entity, MissReason.kept_away, 0.7, 0.5, rival=rival)
+    assert far.explain("ab cd") == "probability 0.70, kept away by person “ab cd”"
     assert near.to_dict() == {
-        "document": 3, "start": 0, "end": 2, "label": "date", "reason": "under the threshold", "probability": 0.4444,
-        "threshold": 0.5, "alignment": None,
+        "reason": "under the threshold", "probability": 0.4444, "threshold": 0.5, "alignment": None,
+        "kept_away_by": None,
     }  # fmt: skip
+    assert far.to_dict()["kept_away_by"] == {"start": 0, "end": 5, "label": "person"}
+
+
+def test_by_the_rule_nested_only_what_crosses_keeps_away() -> None:
+    pipe = make_pipeline("efficient", overlap="nested")
+    examples = examples_for(make_pipeline("efficient", overlap="all"), 48)
+    documents = documents_of(pipe, examples)
+    kept_away = [miss for miss in explain_misses(pipe, documents) if miss.reason is MissReason.kept_away]
+    assert kept_away
+    for miss in kept_away:
+        rival, entity = miss.rival, miss.entity
+        assert rival is not None
+        first, second = sorted([(rival.start, rival.end), (entity.start, entity.end)])
+        assert first[0] < second[0] < first[1] < second[1]
 
 
 def test_a_document_tells_what_was_missed() -> None:

@@ -103,6 +103,7 @@ def test_the_scores_are_those_of_score_predictions(evaluation: Evaluation) -> No
         "kind": "wrong label",
         "document": 0,
         "id": "first",
+        "source": None,
         "gold": {"start": 8, "end": 11, "label": "p", "word": "Bob"},
         "predicted": {"start": 8, "end": 11, "label": "l", "word": "Bob"},
     }
@@ -156,13 +157,20 @@ def test_the_page_stands_alone_and_shows_errors_in_their_texts(report: Evaluatio
 def test_why_entities_were_missed_stands_beside_them(report: EvaluationReport) -> None:
     gold = Entity(8, 11, "p")
     misses = [MissedEntity(0, gold, MissReason.under_threshold, 0.4444, 0.5)]
-    assert "misses" not in report.to_dict()
-    assert "Why entities" not in report.to_html()
+    misses += [
+        MissedEntity(error.document, error.gold, MissReason.no_idea, None, 0.5)
+        for error in report.evaluation.errors.errors
+        if error.gold not in (None, gold)
+    ]
+    assert "why" not in report.to_dict()["errors"][0]
+    assert "Why gold entities" not in report.to_html()
     explained = replace(report, misses=misses)
-    assert explained.to_dict()["misses"] == [misses[0].to_dict()]
+    errors = explained.to_dict()["errors"]
+    assert errors[0]["why"] == misses[0].to_dict()
+    assert all((error["why"] is None) == (error["gold"] is None) for error in errors)
     text = Page(explained.to_html()).text
     assert "first: gold p “Bob” (probability 0.44, threshold 0.50); predicted l “Bob”" in text
-    assert cells(explained.to_markdown(), "Why entities were missed")["p"] == ["0", "1", "0", "0"]
+    assert cells(explained.to_markdown(), "Why gold entities were not found")["p"] == ["0", "1", "0", "0"]
 
 
 def test_only_so_many_errors_are_shown(evaluation: Evaluation) -> None:

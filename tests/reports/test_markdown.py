@@ -19,6 +19,13 @@ def test_literal_text_is_shown_letter_by_letter(text: str) -> None:
     assert shown(literal(text)) == text
 
 
+def test_what_means_nothing_to_markdown_is_as_it_is() -> None:
+    for text in ("Texts: 120", "length < 3", ">= 6", "0.81 (0.79 to 0.83)", "R & D, C# 7"):
+        assert literal(text).removeprefix("\\") == text
+    assert literal(":100: <b> &amp; #7 @org") == r"\:100: \<b> \&amp; \#7 \@org"
+    assert literal("# a") == r"\# a"
+
+
 @pytest.mark.parametrize("text", ["a\nb", " a  b ", "a\tb", "a\u2028b"])
 def test_literal_text_is_one_line(text: str) -> None:
     assert literal(text) == "a b"

@@ -21,4 +21,4 @@ def test_each_evaluation_is_a_line_of_scores(make_trainer: MakeTrainer, capsys: 
     for number, entry in enumerate(evaluations, start=1):
         (line,) = [line for line in shown if line[:1] == [f"{number}/2"]]
         names = ("precision", "recall", "f1", *(f"f1_{label}" for label in labels))
-        assert line[2:] == [f"{entry[f'eval_{name}']:.4f}" for name in names]
+        assert line[3:] == [f"{entry[f'eval_{name}']:.4f}" for name in names]

@@ -167,7 +167,7 @@ def test_output_folder_is_made_and_must_be_new_or_empty(tmp_path: Path) -> None:
     assert list(folder.iterdir()) == []
     check_output_folder(folder)
     (folder / "precious").touch()
-    with pytest.raises(FileExistsError, match="not empty; choose another, remove it, or resume the run in it"):
+    with pytest.raises(FileExistsError, match="not empty; choose another, or remove it"):
         check_output_folder(folder)
     check_output_folder(folder, resume=True)
     with pytest.raises(NotADirectoryError, match="precious is a file; name a folder"):

@@ -52,6 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; what the user can mend ends in one sentence on standard error and exit code 1."""
     try:
         app(arguments)
+    except ModuleNotFoundError as error:
+        print(
+            f"hf-globalpointer: this takes {error.name}, which is not installed; install the package with all that "
+            "it needs: pip install . in its checkout.",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from error
     except (DataError, InputError, OSError, FloatingPointError) as error:
         print(f"hf-globalpointer: {error}", file=sys.stderr)
         raise SystemExit(1) from None

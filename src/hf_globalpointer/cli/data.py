@@ -43,7 +43,7 @@ def convert(
     source = input_format(input, source)
     report = DataReport()
     examples = read_examples(input, source, report=report)
-    with Progress(console=messages) as progress:
+    with Progress(console=messages, disable=not messages.is_terminal) as progress:
         tracked = progress.track(examples, description=f"From {source} to {target}")
         write_examples(tracked, output, target, report=report)
     say(f"{input} ({source}) to {output} ({target}): {report.summary()}")

@@ -97,7 +97,7 @@ def _run(files: list[Path], tokenizer: str | None, plot: Path | None) -> dict[st
             raise DataError(f"{path}: no such file; check the path.")
     fast = _load_tokenizer(tokenizer) if tokenizer else None
     reports = {name: DataReport() for name in paths}
-    with Progress(console=messages) as progress:
+    with Progress(console=messages, disable=not messages.is_terminal) as progress:
         splits = {
             name: progress.track(read_examples(path, report=reports[name]), description=f"Checking {name}")
             for name, path in paths.items()

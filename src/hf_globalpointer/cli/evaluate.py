@@ -37,7 +37,7 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(help="Folder for report.md, report.json and report.html, with errors in context.")
     ] = None,
-    max_errors: Annotated[int, typer.Option(min=1, help="Errors of each kind that the page of --report shows.")] = 20,
+    max_errors: Annotated[int, typer.Option(min=1, help="Errors of each kind that the page of --report shows.")] = 100,
     compare: Annotated[str | None, typer.Option(help="Another of these: test whether the models differ.")] = None,
     threshold: Thresholds = None,
     overlap: OverlapOfModel = None,

@@ -48,8 +48,8 @@ def predict(
     input: Annotated[
         Path | None,
         typer.Option(
-            help="Texts to recognize: JSON Lines (.jsonl), a table with a column text (.csv, .tsv), or one text a "
-            "line (.txt and others), any of them compressed (.gz) too; - is standard input.",
+            help="Texts to recognize: JSON Lines (.jsonl), a table with a column text (.csv, .tsv), CoNLL columns "
+            "(.conll), or one text a line (.txt and others), any of them compressed (.gz) too; - is standard input.",
             callback=readable_file,
         ),
     ] = None,

@@ -56,4 +56,7 @@ def suggest(
         examples = (replace(example, id=None) for example in examples)
     write_examples(examples, output, target, predicted=True)
     entities = sum(len(each.example.entities) for each in chosen)
-    say(f"{output} has {len(chosen)} texts with {entities} entities to correct, the most instructive first.")
+    say(
+        f"{output} has {len(chosen)} texts with {entities} entities to correct, the most instructive first: its "
+        f"doubts sum up to {chosen[0].value:.2f}, those of the last to {chosen[-1].value:.2f}."
+    )

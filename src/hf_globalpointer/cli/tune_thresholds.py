@@ -1,7 +1,7 @@
 """`hf-globalpointer tune-thresholds`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
@@ -134,7 +134,7 @@ def tune_thresholds(
     results = {"data": str(data), "objective": objective.value, "before": before.to_dict(), "after": after.to_dict()}
     _write_figures(folder, results, candidates, plot)
     _write_settings(model, {"thresholds": config.thresholds, "calibration": config.calibration})
-    _say_results(str(data), before, after)
+    _say_results(str(data), before, after, thresholds)
     names = "thresholds.json, curve.json and curve.png" if plot else "thresholds.json and curve.json"
     say(f"{model / 'config.json'} has thresholds and calibration; {names} in {folder} have the figures.")
 
@@ -202,8 +202,12 @@ def _write_settings(model: Path, settings: dict[str, Any]) -> None:
     _note_in_card(model / "README.md")
 
 
-def _say_results(data: str, before: ThresholdResult, after: ThresholdResult) -> None:
-    Console().print(_table(data, before, after))
+def _say_results(data: str, before: ThresholdResult, after: ThresholdResult, chosen: Mapping[str, float]) -> None:
+    Console().print(_table(data, before, after, chosen))
+    say(
+        "Thresholds are compared in the probabilities of before. Calibration changes these, and the thresholds with "
+        "them: `written` is what config.json has."
+    )
     say(
         "Expected calibration error of the probabilities, on these data: "
         f"{before.calibration_error:.4f} before, {after.calibration_error:.4f} after."
@@ -232,15 +236,19 @@ def _arrays(curve: "Curve") -> dict[str, list[float]]:
     return {name: values.tolist() for name, values in curve._asdict().items()}
 
 
-def _table(title: str, before: ThresholdResult, after: ThresholdResult) -> Table:
-    """Threshold, precision, recall and F1 of every type, micro and macro, before and after."""
+def _table(title: str, before: ThresholdResult, after: ThresholdResult, chosen: Mapping[str, float]) -> Table:
+    """Threshold, precision, recall and F1 of every type, micro and macro, before and after.
+
+    Thresholds are in the probabilities of before; beside them stand those after calibration.
+    """
     table = Table(title=Text(title))
     table.add_column("type")
     table.add_column("")
-    for name in ("threshold", "precision", "recall", "F1"):
+    for name in ("threshold", "written", "precision", "recall", "F1"):
         table.add_column(name, justify="right")
-    for (label, *first), (_, *second) in zip(before.rows(), after.rows(), strict=True):
+    for (label, *first), (_, written, *second) in zip(before.rows(), after.rows(), strict=True):
         # As `Text`, so that brackets in a label are no markup.
-        table.add_row(Text(label), "before", *first)
-        table.add_row("", "after", *second, end_section=True)
+        table.add_row(Text(label), "before", first[0], "", *first[1:])
+        threshold = f"{chosen[label]:.4f}" if written else ""
+        table.add_row("", "after", threshold, written, *second, end_section=True)
     return table

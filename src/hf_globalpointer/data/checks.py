@@ -280,7 +280,9 @@ def _check_labels(checks: Mapping[str, SplitCheck]) -> None:
     (train_name, train), *others = checks.items()
     for label, count in sorted(train.entities.items()):
         if count < _FEW:
-            train.findings[Issue.FEW_ENTITIES].append(f"label {label!r} ({count} in {train_name}): fewer than {_FEW}")
+            train.findings[Issue.FEW_ENTITIES].append(
+                f"{train.first_places[label]}: label {label!r} ({count} in {train_name}): fewer than {_FEW}"
+            )
     for name, check in others:
         _compare_labels(train_name, train, name, check)
 
@@ -289,8 +291,8 @@ def _compare_labels(train_name: str, train: SplitCheck, name: str, check: SplitC
     """Look for labels that only one of two splits has."""
     for label in sorted(check.entities.keys() - train.entities.keys()):
         check.findings[Issue.UNKNOWN_LABEL].append(
-            f"label {label!r} ({check.entities[label]} in {name}) is not in {train_name}; correct it, or train with "
-            "examples of it"
+            f"{check.first_places[label]}: label {label!r} ({check.entities[label]} in {name}) is not in "
+            f"{train_name}; correct it, or train with examples of it"
         )
     # A split without entities is unlabeled.
     for label in sorted(train.entities.keys() - check.entities.keys() if check.entities else ()):
@@ -315,6 +317,8 @@ def _issue_of_pair(label: str, other: str, totals: Mapping[str, int]) -> Issue |
     if _letters(label) == _letters(other):
         return Issue.LABEL_TYPO
     times = totals[other] / totals[label]
+    if times >= _RARE and _is_substituted(label, other):
+        return Issue.NEAR_LABEL
     if times < _LESS_RARE or not _is_near(label, other):
         return None
     return Issue.LABEL_TYPO if times >= _RARE else Issue.NEAR_LABEL
@@ -323,6 +327,14 @@ def _issue_of_pair(label: str, other: str, totals: Mapping[str, int]) -> Issue |
 def _letters(label: str) -> str:
     """What two spellings of one label have in common."""
     return _SEPARATORS.sub("", label.casefold()) or label
+
+
+def _is_substituted(a: str, b: str) -> bool:
+    """Whether short labels differ in one letter, as DNA and RNA do and LOC and LPC."""
+    if not len(a) == len(b) == _NEAR_LENGTH - 1:
+        return False
+    (pair, *others) = [(x, y) for x, y in zip(a, b, strict=True) if x != y]
+    return not others and "".join(pair).isalpha()
 
 
 def _is_near(a: str, b: str) -> bool:

@@ -126,6 +126,7 @@ class Evaluation:
                     "kind": str(error.kind),
                     "document": error.document,
                     "id": self.documents[error.document].example.id,
+                    "source": self.documents[error.document].example.source,
                     "gold": self._entity(error.document, error.gold),
                     "predicted": self._entity(error.document, error.predicted),
                 }

@@ -1,13 +1,14 @@
 """Why gold entities were not predicted, and how near a model was to them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from math import inf
 from typing import Any
 
 from ..data.alignment import encode_examples
 from ..data.examples import Entity, Example
-from ..modeling.span_decoding import PredictedEntity, label_thresholds
+from ..modeling.span_decoding import CharSpan, Overlap, PredictedEntity, label_thresholds, select_spans
 from ..modeling.text_recognizer import Options, TextRecognizer
 from .scored_documents import ScoredDocument
 
@@ -38,6 +39,7 @@ class MissedEntity:
         probability (`float`, *optional*): What the model gave it, if that was above `FLOOR`.
         threshold (`float`): The threshold of its label.
         alignment (`str`, *optional*): What keeps it from being aligned with the tokens.
+        rival (`Entity`, *optional*): What was predicted in its place, where something keeps it away.
     """
 
     document: int
@@ -46,21 +48,33 @@ class MissedEntity:
     probability: float | None
     threshold: float
     alignment: str | None = None
+    rival: Entity | None = None
 
-    def __str__(self) -> str:
+    def explain(self, text: str) -> str:
+        """Why it was missed, in a few words.
+
+        Args:
+            text (`str`): The text that it is of.
+        """
         if self.alignment is not None:
             return f"no model can find it: it {self.alignment}"
         if self.probability is None:
             return f"probability under {FLOOR}"
         if self.reason is MissReason.kept_away:
-            return f"probability {self.probability:.2f}, kept away by an entity that it may not go with"
+            rival = self.rival
+            by = "others" if rival is None else f"{rival.label} “{text[rival.start : rival.end]}”"
+            return f"probability {self.probability:.2f}, kept away by {by}"
         return f"probability {self.probability:.2f}, threshold {self.threshold:.2f}"
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, in the types of JSON."""
-        place = {"document": self.document, **asdict(self.entity)}
-        why = {"reason": str(self.reason), "probability": self.probability, "threshold": self.threshold}
-        return {**place, **why, "alignment": self.alignment}
+        """Why it was missed, in the types of JSON."""
+        return {
+            "reason": str(self.reason),
+            "probability": self.probability,
+            "threshold": self.threshold,
+            "alignment": self.alignment,
+            "kept_away_by": None if self.rival is None else asdict(self.rival),
+        }
 
 
 def search_options(recognizer: TextRecognizer, **options: Any) -> dict[str, Any]:
@@ -101,11 +115,12 @@ def explain_misses(
         predictions = recognize([example.text for example in examples])
         evaluation = Evaluation.from_predictions(examples, predictions)
         for miss in explain_misses(recognize, evaluation.documents):
-            print(miss.entity, miss)
+            print(miss.entity, miss.explain(examples[miss.document].text))
         ```
     """
     given = Options.of_call(options)
     thresholds = _thresholds(recognizer, given)
+    overlap = recognizer.settings.overlap if given.overlap is None else given.overlap
     missing = [
         (index, replace(document.example, entities=tuple(sorted(document.missed))))
         for index, document in enumerate(documents)
@@ -127,8 +142,18 @@ def explain_misses(
                 reason = MissReason.no_idea
             else:
                 reason = MissReason.under_threshold if probability <= threshold else MissReason.kept_away
-            misses.append(MissedEntity(index, entity, reason, probability, threshold, alignment))
+            is_kept_away = reason is MissReason.kept_away
+            rival = _rival(entity, documents[index].predicted, overlap) if is_kept_away else None
+            misses.append(MissedEntity(index, entity, reason, probability, threshold, alignment, rival))
     return misses
+
+
+def _rival(entity: Entity, predicted: Mapping[Entity, float], overlap: Overlap) -> Entity | None:
+    """The prediction with the highest score of those that an entity may not go with."""
+    pairs = ((p, CharSpan(p.start, p.end, p.label, score), score) for p, score in predicted.items())
+    span = CharSpan(entity.start, entity.end, entity.label, -inf)
+    rivals = [(score, p) for p, other, score in pairs if len(select_spans([other, span], overlap)) == 1]
+    return max(rivals, key=lambda rival: (rival[0], rival[1].label))[1] if rivals else None
 
 
 def _thresholds(recognizer: TextRecognizer, options: Options) -> dict[str, float]:

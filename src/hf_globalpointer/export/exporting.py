@@ -159,7 +159,9 @@ def _write_settings(folder: Path, settings: ExportSettings, comparison: Comparis
 
 def _remedy(format: str, dtype: str, quantize: str | None) -> str:
     if quantize and format == "onnx":
-        return "Take the format openvino, which rounds by examples, or leave the model in float32."
-    if quantize:
-        return "Calibrate by more examples, or by texts more like those to come, or take bfloat16 in place of int8."
-    return "Take float32." if dtype == "bfloat16" else "Raise `max_f1_loss` if that is acceptable."
+        others = "Take the format openvino, which rounds by examples, or leave the model in float32"
+    elif quantize:
+        others = "Calibrate by more examples, or by texts more like those to come, or take bfloat16 in place of int8"
+    else:
+        others = "Take float32" if dtype == "bfloat16" else "Export it in PyTorch's own precision"
+    return f"{others}; or raise `max_f1_loss` (--max-f1-loss) if the loss is acceptable."

@@ -39,7 +39,7 @@ class EvaluationReport:
         data (`str`): What the data are called.
         evaluation (`Evaluation`): What was found.
         comparison (`Comparison`, *optional*): How another model compares.
-        max_errors (`int`, *optional*, defaults to 20): How many errors of each kind the page shows: the first ones.
+        max_errors (`int`, *optional*, defaults to 100): How many errors of each kind the page shows: the first ones.
         misses (`Sequence[MissedEntity]`, *optional*): Why gold entities were missed, as [`explain_misses`] gives it.
 
     Example:
@@ -54,7 +54,7 @@ class EvaluationReport:
     data: str
     evaluation: Evaluation
     comparison: Comparison | None = None
-    max_errors: int = 20
+    max_errors: int = 100
     misses: Sequence[MissedEntity] = ()
 
     def save(self, folder: str | PathLike[str]) -> None:
@@ -68,7 +68,7 @@ class EvaluationReport:
 
     def to_dict(self) -> dict[str, object]:
         """All figures, and every error, in the types of JSON."""
-        content: dict[str, object] = {"model": self.model, "data": self.data, **self.evaluation.to_dict()}
+        content: dict[str, Any] = {"model": self.model, "data": self.data, **self.evaluation.to_dict()}
         if self.comparison is not None:
             differences = {
                 name: asdict(difference) | {"interval": difference.interval._asdict()}
@@ -76,7 +76,9 @@ class EvaluationReport:
             }
             content["comparison"] = {"other": self.comparison.other, "differences": differences}
         if self.misses:
-            content["misses"] = [miss.to_dict() for miss in self.misses]
+            why = {(miss.document, miss.entity): miss.to_dict() for miss in self.misses}
+            for error, written in zip(self.evaluation.errors.errors, content["errors"], strict=True):
+                written["why"] = None if error.gold is None else why[error.document, error.gold]
         return content
 
     def to_markdown(self) -> str:
@@ -117,8 +119,8 @@ class EvaluationReport:
         return all_sections(self.evaluation, self.comparison, self.misses, self.max_errors)
 
     @cached_property
-    def _reasons(self) -> dict[tuple[int, Entity | None], str]:
-        return {(miss.document, miss.entity): str(miss) for miss in self.misses}
+    def _misses(self) -> dict[tuple[int, Entity | None], MissedEntity]:
+        return {(miss.document, miss.entity): miss for miss in self.misses}
 
     def _errors_by_kind(self) -> Iterator[tuple[ErrorKind, str, int, list[dict[str, Any]]]]:
         """Yield each kind that occurs, its explanation, how many errors there are, and the first ones."""
@@ -137,6 +139,7 @@ class EvaluationReport:
         ]
         start = max(min(entity.start for _, entity in entities) - _CONTEXT, 0)
         end = min(max(entity.end for _, entity in entities) + _CONTEXT, len(text))
+        miss = self._misses.get((error.document, error.gold))
         before, after = "… " * (start > 0), " …" * (end < len(text))
         excerpt = before + text[start:end] + after
 
@@ -155,11 +158,12 @@ class EvaluationReport:
             return render(excerpt, entities_of(excerpt, spans), self.evaluation.labels)
 
         return {
-            "name": f"text {error.document + 1}" if example.id is None else str(example.id),
+            "name": ", ".join(str(name) for name in (example.id, example.source) if name is not None)
+            or f"text {error.document + 1}",
             # The type by which it can be hidden: that of the gold entity, if there is one.
             "label": self.evaluation.labels.index(entities[0][1].label),
             "entities": [(name, entity.label, text[entity.start : entity.end]) for name, entity in entities],
-            "why": self._reasons.get((error.document, error.gold)),
+            "why": miss and miss.explain(text),
             "gold": in_excerpt(document.gold, lambda _: 1.0),
             "predicted": in_excerpt(document.predicted, document.predicted.__getitem__),
         }

@@ -162,12 +162,12 @@ def _by_reason(misses: Sequence[MissedEntity], labels: Sequence[str]) -> Section
     counts = Counter((miss.entity.label, miss.reason) for miss in misses)
     rows: list[list[Cell]] = [[label, *(counts[label, reason] for reason in MissReason)] for label in labels]
     text = (
-        "Gold entities that were not predicted, label, start and end as they are. Kept away: over the threshold, but "
-        "an entity that it may not go with scored higher. Under the threshold: a lower one finds it, and other spans "
-        f"with it; see tune-thresholds. {MissReason.no_idea.capitalize()}: the model has no idea of it; more examples "
-        "of its kind may help. Not aligned: no sequence of tokens is this entity."
+        "All gold entities that were not predicted as they are, those with a wrong label or boundary too. Kept away: "
+        "over the threshold, but an entity that it may not go with scored higher. Under the threshold: a lower one "
+        f"finds it, and other spans with it; see tune-thresholds. {MissReason.no_idea.capitalize()}: the model has no "
+        "idea of it; more examples of its kind may help. Not aligned: no sequence of tokens is this entity."
     )
-    return Section("Why entities were missed", text, ["type", *MissReason], rows)
+    return Section("Why gold entities were not found", text, ["type", *MissReason], rows)
 
 
 def _confusion(evaluation: Evaluation) -> Section:

@@ -1,16 +1,18 @@
 """Text and tables as Markdown."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 
-# The characters that mean something to Markdown inside a line; a pipe ends a cell of a table even where it is escaped
-# twice, so it becomes a character reference.
-_LITERAL = str.maketrans({**{special: f"\\{special}" for special in r"\`*_[]<>&#~:@$"}, "|": "&#124;"})
+# What means something to Markdown, the names of emoji, people and issues among it.
+_SPECIAL = re.compile(r"[\\`*_\[\]~$]|<(?=[A-Za-z/!?])|&(?=[A-Za-z#])|#(?=\w)|@(?=\w)|:(?=[\w+-]+:)|^[#>]")
 
 
 def literal(text: str) -> str:
     """Text as Markdown that shows just this text, in one line."""
-    return " ".join(text.split()).translate(_LITERAL)
+    escaped = _SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
+    # A pipe ends a cell of a table even where it is escaped twice.
+    return escaped.replace("|", "&#124;")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,5 +1,7 @@
-"""What `train` shows of a training: a bar for each epoch, and a line of scores after it."""
+"""What `train` shows of a training: a bar, and a line of scores after each epoch."""
 
+from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -10,6 +12,8 @@ from transformers.utils import is_in_notebook
 
 # As many labels as fit in a line, and as many characters of each.
 _LABELS, _WIDTH = 8, 8
+# After so many steps, it is clear how long one takes.
+_STEPS = 10
 
 
 class EpochLines(ProgressCallback):
@@ -24,7 +28,9 @@ class EpochLines(ProgressCallback):
         self.prediction_bar: tqdm | None = None
         self._labels = labels[:_LABELS]
         self._loss: float | None = None
+        self._best = 0.0
         self._told = False
+        self._begun, self._first_step = 0.0, 0
 
     def close(self) -> None:
         """End the bars, also those of a training that broke off."""
@@ -37,10 +43,23 @@ class EpochLines(ProgressCallback):
     ) -> None:
         """Begin the bar, and the table."""
         self.current_step = 0
+        self._begun = monotonic()
+        self._first_step = state.global_step
         if state.is_world_process_zero:
             self.training_bar = _bar(state.max_steps, leave=True)
-        names = ["loss", "dev P", "dev R", "dev F1", *self._labels]
+        names = ["time", "loss", "dev P", "dev R", "dev F1", *self._labels]
         self._write(state, f"{'epoch':>9}", names)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Move the bar; where there is none, tell once how long all will take."""
+        super().on_step_end(args, state, control, **kwargs)
+        steps = state.global_step - self._first_step
+        if steps == _STEPS and self.training_bar is not None and self.training_bar.disable:
+            took = monotonic() - self._begun
+            rest = took / steps * (state.max_steps - state.global_step)
+            self._say(state, f"{steps} steps took {_duration(took)}; the others may take {_duration(rest)}.")
 
     def on_prediction_step(
         self,
@@ -80,14 +99,26 @@ class EpochLines(ProgressCallback):
         names = ("precision", "recall", "f1", *(f"f1_{label}" for label in self._labels))
         scores = [f"{(metrics or {})[f'eval_{name}']:.4f}" for name in names]
         loss = "" if self._loss is None else f"{self._loss:.4g}"
-        self._write(state, f"{round(state.epoch or 0):>4}/{round(state.num_train_epochs):<4}", [loss, *scores])
-        if not self._told and float(scores[2]) == 0:
+        self._write(
+            state,
+            f"{round(state.epoch or 0):>4}/{round(state.num_train_epochs):<4}",
+            [_duration(monotonic() - self._begun), loss, *scores],
+        )
+        self._best = max(self._best, (metrics or {})["eval_f1"])
+        if not self._told and self._best == 0:
             self._told = True
-            self._write(state, f"{'':9}  F1 is 0 as long as nothing correct scores over its threshold.", [])
+            self._say(state, "F1 is 0 as long as nothing correct scores over its threshold.")
+
+    def _say(self, state: TrainerState, sentence: str) -> None:
+        self._write(state, f"{'':9}  {sentence}", [])
 
     def _write(self, state: TrainerState, first: str, cells: list[str]) -> None:
         if state.is_world_process_zero and self.training_bar is not None:
             self.training_bar.write("  ".join([first, *(f"{cell[:_WIDTH]:>{_WIDTH}}" for cell in cells)]))
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
 
 
 def _bar(total: int, leave: bool) -> tqdm:

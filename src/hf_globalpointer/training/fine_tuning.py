@@ -32,10 +32,10 @@ from ..registration import TASK
 from ..reports.model_card import GlobalPointerModelCard
 from .callbacks import EpochCallback, FiniteLossCallback, ModelCardCallback
 from .epoch_lines import EpochLines
-from .inputs import Examples, encode_splits, load_encoder, read_splits
+from .fine_tuning_inputs import Examples, encode_splits, load_encoder, read_splits
+from .fine_tuning_options import Head, check_options, default_encoder_lr, default_epochs
 from .loading import RUN_SETTINGS_NAME, without_file_bars
 from .optimization import parameter_groups
-from .options import Head, check_options, default_encoder_lr, default_epochs
 from .run_folder import (
     begin_run,
     check_output_folder,
@@ -303,13 +303,18 @@ def _rates(settings: Mapping[str, Any]) -> str:
 
 
 def undertraining_hint(history: Sequence[Mapping[str, float]], epochs: int) -> str | None:
-    """What to do where the best dev F1 is the last one, and clearly above that of the epochs before the last tenth.
+    """What to do where dev F1 ends at 0, or at its best, clearly above that of the epochs before the last tenth.
 
     Args:
         history (`Sequence[Mapping[str, float]]`): The log of the Trainer.
         epochs (`int`): The epochs that the run was to have.
     """
     scores = [entry["eval_f1"] for entry in history if "eval_f1" in entry]
+    if len(scores) >= epochs and scores and scores[-1] == 0:
+        return (
+            "At the end nothing correct scored over its threshold: the training was too short for the data. Train for "
+            "more epochs, or leave their number to the rule."
+        )
     earlier = scores[: -math.ceil(len(scores) / 10)]
     if len(scores) < epochs or not earlier or scores[-1] < max(scores) or scores[-1] < max(earlier) + 0.005:
         return None

@@ -152,9 +152,11 @@ def _sentences(path: Path) -> Iterator[list[_Row]]:
                 yield rows
             rows = []
         elif rows or not is_comment(values):
-            if len(values) != width or not all(values):
+            if len(values) == width and not all(values):
+                raise DataError(f"{path}:{number}: column {values.index('') + 1} is empty; fill it, or take it out.")
+            if len(values) != width:
                 raise DataError(
-                    f"{path}:{number}: columns: {sum(map(bool, values))}, but the first line has {width}, separated "
+                    f"{path}:{number}: columns: {len(values)}, but the first line has {width}, separated "
                     f"by {'tabs' if tabs else 'whitespace'}; every line must have as many; a blank line ends a "
                     "sentence."
                 )

@@ -37,9 +37,11 @@ def output_format(path: str | PathLike[str], format: str | None = None) -> str:
     """The format to write a path in: the one that is named, or that of the suffix; a folder is brat's.
 
     Raises:
-        DataError: If there is no such writer, or none is named and the suffix is of none.
+        DataError: If there is no such writer, none is named and the suffix is of none, or the path is `-`.
     """
     path = Path(path)
+    if str(path) == "-":
+        raise DataError("-: standard output takes no examples; name a file.")
     format = format or FORMAT_OF_SUFFIX.get(path.suffix.lower()) or ("brat" if path.is_dir() else None)
     if format not in WRITERS:
         raise DataError(

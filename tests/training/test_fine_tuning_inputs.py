@@ -6,7 +6,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from hf_globalpointer import DataError, Entity, Example
-from hf_globalpointer.training.inputs import load_encoder, read_splits
+from hf_globalpointer.training.fine_tuning_inputs import load_encoder, read_splits
 
 
 ADA = Example("Ada met Bob", (Entity(0, 3, "person"),))

@@ -3,9 +3,17 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    BertConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging
 
 from ..data import DataError, Example, ExampleDataset, find_span_rules, read_examples
@@ -70,14 +78,16 @@ def load_encoder(
         ValueError: If a field of the configuration cannot have its value.
     """
     register()
-    fields = {**options["config_overrides"], "word_aligned": options["word_aligned"]}
-    given: dict[str, Any] = {"labels": _labels(train), **fields, "output_loading_info": True}
+    overrides = options["config_overrides"]
+    given: dict[str, Any] = {"labels": _labels(train), **overrides, "word_aligned": options["word_aligned"]}
+    with loading("encoder", encoder):
+        is_bert = AutoConfig.from_pretrained(encoder).model_type == "bert"
+    model_class = (_BERT_CLASSES if is_bert else _OTHER_CLASSES)[options["head"]]
+    _check_fields(overrides, model_class.config_class)
     with loading("encoder", encoder), _errors_only():
         tokenizer = AutoTokenizer.from_pretrained(encoder)
-        if AutoConfig.from_pretrained(encoder).model_type == "bert":
-            network, info = _BERT_CLASSES[options["head"]].from_pretrained(encoder, **given)
-        else:
-            network, info = _OTHER_CLASSES[options["head"]].from_encoder_pretrained(encoder, **given)
+        load = model_class.from_pretrained if is_bert else model_class.from_encoder_pretrained
+        network, info = load(encoder, output_loading_info=True, **given)
     if missing := sorted(key for key in info["missing_keys"] if not key.startswith("classifier.")):
         logger.warning(f"{encoder} lacks weights of the encoder, which begin at random: {', '.join(missing)}.")
     return network, tokenizer
@@ -115,6 +125,16 @@ def encode_splits(
         data[name] = ExampleDataset(examples, tokenizer, config, joined, options["seed"])
         logger.info(f"{name} examples: {len(examples)}; {data[name].report.summary()}")
     return data
+
+
+def _check_fields(overrides: Mapping[str, Any], config_class: type[PreTrainedConfig]) -> None:
+    names = {field.name for field in fields(config_class)}
+    if unknown := sorted(overrides.keys() - names):
+        own = sorted(names - {field.name for field in fields(BertConfig)})
+        raise ValueError(
+            f"`config_overrides` has {', '.join(unknown)}, which {config_class.__name__} has not; fields of the head "
+            f"are {', '.join(own)}."
+        )
 
 
 def _labels(examples: Sequence[Example]) -> list[str]:

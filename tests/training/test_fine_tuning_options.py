@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from hf_globalpointer.training.options import check_options, default_encoder_lr, default_epochs
+from hf_globalpointer.training.fine_tuning_options import check_options, default_encoder_lr, default_epochs
 
 
 GOOD: dict[str, Any] = {
