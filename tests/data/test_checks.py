@@ -186,10 +186,6 @@ def test_a_split_without_entities_is_unlabeled() -> None:
         ("ORG", "ORGS", 4, None),  # not rare
         ("PER", "SPER", 50, None),
         ("LOC", "LCO", 20, Issue.LABEL_TYPO),
-        ("LOC", "LPC", 20, Issue.NEAR_LABEL),
-        ("LOC", "LPC", 19, None),
-        ("LOC", "LPX", 20, None),
-        ("T10", "T20", 20, None),
         ("C", "C#", 50, None),
         ("ORG", "ORG2", 50, None),
     ],

@@ -317,8 +317,6 @@ def _issue_of_pair(label: str, other: str, totals: Mapping[str, int]) -> Issue |
     if _letters(label) == _letters(other):
         return Issue.LABEL_TYPO
     times = totals[other] / totals[label]
-    if times >= _RARE and _is_substituted(label, other):
-        return Issue.NEAR_LABEL
     if times < _LESS_RARE or not _is_near(label, other):
         return None
     return Issue.LABEL_TYPO if times >= _RARE else Issue.NEAR_LABEL
@@ -327,14 +325,6 @@ def _issue_of_pair(label: str, other: str, totals: Mapping[str, int]) -> Issue |
 def _letters(label: str) -> str:
     """What two spellings of one label have in common."""
     return _SEPARATORS.sub("", label.casefold()) or label
-
-
-def _is_substituted(a: str, b: str) -> bool:
-    """Whether short labels differ in one letter, as DNA and RNA do and LOC and LPC."""
-    if not len(a) == len(b) == _NEAR_LENGTH - 1:
-        return False
-    (pair, *others) = [(x, y) for x, y in zip(a, b, strict=True) if x != y]
-    return not others and "".join(pair).isalpha()
 
 
 def _is_near(a: str, b: str) -> bool:
