@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from playwright.sync_api import Page, sync_playwright
 from transformers import pipeline
 
-from hf_globalpointer import Evaluation, EvaluationReport, GlobalPointerNerPipeline, read_examples
+from hf_globalpointer import Evaluation, EvaluationReport, GlobalPointerNerPipeline, explain_misses, read_examples
 from hf_globalpointer.demo.app import launch
 
 
@@ -43,7 +43,8 @@ def take_report(page: Page, recognizer: GlobalPointerNerPipeline, path: Path) ->
     predictions = recognizer([example.text for example in examples], batch_size=16)
     with TemporaryDirectory() as folder:
         evaluation = Evaluation.from_predictions(examples, predictions, recognizer.labels)
-        EvaluationReport("my-ner", "test.jsonl", evaluation, max_errors=3).save(folder)
+        misses = explain_misses(recognizer, evaluation.documents)
+        EvaluationReport("my-ner", "test.jsonl", evaluation, max_errors=3, misses=misses).save(folder)
         page.goto((Path(folder) / "report.html").as_uri())
         page.locator(".gp-kind").first.evaluate("kind => kind.scrollIntoView()")
         # What comes into sight is laid out in the next frame.

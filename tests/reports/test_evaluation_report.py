@@ -173,6 +173,18 @@ def test_why_entities_were_missed_stands_beside_them(report: EvaluationReport) -
     assert cells(explained.to_markdown(), "Why gold entities were not found")["p"] == ["0", "1", "0", "0"]
 
 
+def test_errors_are_named_by_id_and_place() -> None:
+    texts = [
+        Example("Ada", (Entity(0, 3, "p"),), id=7, source="/folder/dev.conll:12"),
+        Example("Bob", (Entity(0, 3, "p"),), source="dev.conll:19"),
+        Example("Eve", (Entity(0, 3, "p"),)),
+    ]
+    report = EvaluationReport("m", "d", Evaluation.from_predictions(texts, [[]] * 3))
+    text = Page(report.to_html()).text
+    assert all(name in text for name in ("7, dev.conll:12: gold p", "dev.conll:19: gold p", "text 3: gold p"))
+    assert [error["source"] for error in report.to_dict()["errors"]] == ["/folder/dev.conll:12", "dev.conll:19", None]
+
+
 def test_only_so_many_errors_are_shown(evaluation: Evaluation) -> None:
     many = Evaluation.from_predictions([EXAMPLES[2]] * 30, [[]] * 30)
     read = Page(EvaluationReport("m", "d", many, max_errors=3).to_html())
@@ -195,7 +207,7 @@ def test_nothing_found_and_nothing_to_find() -> None:
     assert "0.0000" not in markdown
     assert cells(markdown, "By type")["micro"] == ["-", "-", "-", "0", "0", "0"]
     assert cells(markdown, "By type")["macro"][:3] == ["-", "-", "-"]
-    assert cells(markdown, "By length of the entity")["\\< 3"] == ["-", "-", "-", "0", "0", "0"]
+    assert cells(markdown, "By length of the entity")["< 3"] == ["-", "-", "-", "0", "0", "0"]
     assert cells(markdown, "What must be correct")["type"] == ["-", "-", "-", "0", "0", "0"]
     with pytest.raises(ValueError, match="no documents"):
         Evaluation.from_predictions([], [])

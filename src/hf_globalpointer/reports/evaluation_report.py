@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from os import PathLike
+from os.path import basename
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,8 @@ class EvaluationReport:
         ]
         start = max(min(entity.start for _, entity in entities) - _CONTEXT, 0)
         end = min(max(entity.end for _, entity in entities) + _CONTEXT, len(text))
+        # The name of its file, without those of folders.
+        names = "" if example.id is None else str(example.id), basename(example.source or "")
         miss = self._misses.get((error.document, error.gold))
         before, after = "… " * (start > 0), " …" * (end < len(text))
         excerpt = before + text[start:end] + after
@@ -158,8 +161,7 @@ class EvaluationReport:
             return render(excerpt, entities_of(excerpt, spans), self.evaluation.labels)
 
         return {
-            "name": ", ".join(str(name) for name in (example.id, example.source) if name is not None)
-            or f"text {error.document + 1}",
+            "name": ", ".join(filter(None, names)) or f"text {error.document + 1}",
             # The type by which it can be hidden: that of the gold entity, if there is one.
             "label": self.evaluation.labels.index(entities[0][1].label),
             "entities": [(name, entity.label, text[entity.start : entity.end]) for name, entity in entities],
