@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import write_file
+from data_files import write_file
 from hf_globalpointer.data import DataError, DataReport, read_examples
 
 

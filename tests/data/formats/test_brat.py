@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import (
+from data_files import (
     ADA,
     ADA_READ,
     NESTED,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Read, check_detected, check_malformed, write_file
+from data_files import Read, check_detected, check_malformed, write_file
 from hf_globalpointer.data.formats.reading import input_format
 
 

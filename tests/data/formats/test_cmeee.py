@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Read, check_detected, check_malformed
+from data_files import Read, check_detected, check_malformed
 
 
 CMEEE_1 = [

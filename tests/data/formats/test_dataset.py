@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
-from conftest import ADA_READ, ADA_ROWS, text_and_entities
+from data_files import ADA_READ, ADA_ROWS, text_and_entities
 from hf_globalpointer.data import DataError, DataReport, read_dataset
 
 

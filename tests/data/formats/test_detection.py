@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from conftest import reading_error, write_file
+from data_files import reading_error, write_file
 from hf_globalpointer.data import DataError, read_examples
 from hf_globalpointer.data.formats.reading import input_format
 

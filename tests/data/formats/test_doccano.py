@@ -3,7 +3,17 @@ from typing import Any
 
 import pytest
 
-from conftest import ADA, ADA_READ, ADA_ROWS, NESTED, ODD, Read, check_detected, check_malformed, read_without_source
+from data_files import (
+    ADA,
+    ADA_READ,
+    ADA_ROWS,
+    NESTED,
+    ODD,
+    Read,
+    check_detected,
+    check_malformed,
+    read_without_source,
+)
 from hf_globalpointer.data import Example, write_examples
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conftest import (
+from data_files import (
     ADA,
     NESTED,
     ODD,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from conftest import (
+from data_files import (
     ADA,
     ADA_READ,
     ADA_ROWS,

@@ -3,10 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import (
-    reading_error,
-    write_file,
-)
+from data_files import reading_error, write_file
 
 
 # Without the time, which would name the tests of two processes differently.

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import reading_error, write_file
+from data_files import reading_error, write_file
 from hf_globalpointer.data import DataError, Example, read_examples
 
 

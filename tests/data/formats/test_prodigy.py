@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ADA_READ, ADA_ROWS, Read, check_detected, read_texts, write_file
+from data_files import ADA_READ, ADA_ROWS, Read, check_detected, read_texts, write_file
 from hf_globalpointer.data import DataError
 
 

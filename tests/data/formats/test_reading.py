@@ -5,11 +5,7 @@ from typing import Any
 
 import pytest
 
-from conftest import (
-    read_texts,
-    reading_error,
-    write_file,
-)
+from data_files import read_texts, reading_error, write_file
 from hf_globalpointer.data import DataError, read_examples
 from hf_globalpointer.data.formats.reading import count_examples, input_format
 

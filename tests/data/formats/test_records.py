@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from conftest import check_malformed, reading_error, write_file
+from data_files import check_malformed, reading_error, write_file
 from hf_globalpointer.data import DataError, read_examples
 
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ADA_READ, Read, check_detected, check_malformed
+from data_files import ADA_READ, Read, check_detected, check_malformed
 
 
 SPERT = [

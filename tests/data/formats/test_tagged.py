@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ADA_READ, Read, check_detected, problems_of, read_texts, write_file
+from data_files import ADA_READ, Read, check_detected, problems_of, read_texts, write_file
 from hf_globalpointer.data import DataError, DataReport, read_examples
 
 

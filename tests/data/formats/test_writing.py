@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ADA, NESTED, read_without_source, writing_error
+from data_files import ADA, NESTED, read_without_source, writing_error
 from hf_globalpointer.data import DataError, Entity, Example, read_examples, write_examples
 from hf_globalpointer.data.formats.writing import WRITERS
 
