@@ -231,6 +231,11 @@ def main() -> None:
     ]
     page = environment.get_template("report.md.jinja").render(
         data_sets=data_sets,
+        absent_systems=[name for system, name in NAMES.items() if not of(lines, "conll04", system)],
+        absent_data=[name for name in DATA_SETS if not any(line["data"] == name for line in lines)],
+        absent_ablations=[
+            name for ablation, name in ABLATIONS.items() if not any(line["ablation"] == ablation for line in lines)
+        ],
         groups=groups_table(lines, "conll04"),
         ablations=ablations_table(lines, "conll04"),
         machines=sorted({line["machine"] for line in lines}),
