@@ -3,7 +3,8 @@
     python benchmarks/padding.py --tokenizer my-ner conll04/train.jsonl [genia/train.jsonl ...]
 
 An encoder takes time for every token of a batch, padding included. Attention takes more for longer texts, which have
-little padding, so the share bounds what is to be had.
+little padding, so the share bounds what is to be had. Windows are those of the rules of the data. Training is without
+joined texts, which fill windows.
 """
 
 import argparse

@@ -83,7 +83,7 @@ def batches(path: Path, labels: list[str], size: int, number: int, most_tokens: 
 
 
 class CrfSystem:
-    """Training and inference of BERT-CRF: the whole model, and its head on random hidden states."""
+    """Training and inference of BERT-CRF: the whole model, and its head on the hidden states."""
 
     def __init__(self, encoder: str, labels: list[str], data: list[tuple[Batch, Tensor]]) -> None:
         tags = ["O", *(f"{prefix}-{label}" for label in labels for prefix in "BI")]

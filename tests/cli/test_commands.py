@@ -95,7 +95,7 @@ def test_the_installed_command_answers(tmp_path: Path) -> None:
         (["predict", "--model", "{model}", "--input", "nowhere.txt"], r"nowhere\.txt: no such file"),
         (["predict", "--model", "{model}", "--input", "good.csv"], r"good\.csv:1: no column is named text"),
         (["predict", "--model", "{model}", "x", "--output", "nowhere/x.jsonl"], "cannot write nowhere"),
-        (["predict", "--model", "{model}", "x", "--output", "-"], "cannot write -: name a file; without one,"),
+        (["predict", "--model", "{model}", "x", "--output", "-"], "cannot write -: name a file."),
         (["data", "convert", "good.jsonl", "-", "--to", "jsonl"], "-: standard output takes no examples"),
         (
             ["predict", "--model", "{model}", "x", "--output", "/proc/x"],
@@ -127,4 +127,4 @@ def test_a_package_that_is_missing_is_named(tmp_path: Path, run: Run, monkeypatc
     monkeypatch.setitem(sys.modules, "transformers", None)
     code, _, err = run("tune-thresholds", "--model", tmp_path, "--data", tmp_path / "good.jsonl")
     assert code == 1
-    assert err.startswith("hf-globalpointer: this takes transformers, which is not installed; install the package ")
+    assert err.startswith("hf-globalpointer: this takes transformers, which is not installed: pip")

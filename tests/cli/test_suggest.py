@@ -21,7 +21,9 @@ def test_the_texts_are_written_most_instructive_first_as_predictions(
     assert all("annotations" not in task for task in tasks)
     regions = [region["value"]["text"] for task in tasks for region in task["predictions"][0]["result"]]
     assert regions == [each.example.text[e.start : e.end] for each in expected for e in each.example.entities]
-    values = f"its doubts sum up to {expected[0].value:.2f}, those of the last to {expected[-1].value:.2f}."
+    values = (
+        f"the doubts about it add up to {expected[0].value:.2f}, those about the last to {expected[-1].value:.2f}."
+    )
     assert f"{output} has 5 texts with {len(regions)} entities to correct, the most instructive first: {values}" in err
     for name, format in (("chosen.jsonl", None), ("chosen.jsonl", "doccano"), ("folder", "brat")):
         assert run(*command, "--output", tmp_path / name, *(["--to", format] if format else []))[0] == 0

@@ -43,11 +43,11 @@ def test_all_that_is_told_is_of_the_types_of_json() -> None:
     ]
     assert content["errors"] == [
         {
-            "kind": "missed", "document": 0, "id": 7, "predicted": None,
+            "kind": "missed", "document": 0, "id": 7, "source": None, "predicted": None,
             "gold": {"start": 8, "end": 11, "label": "p", "word": "Bob"},
         },
         {
-            "kind": "spurious", "document": 1, "id": None, "gold": None,
+            "kind": "spurious", "document": 1, "id": None, "source": None, "gold": None,
             "predicted": {"start": 3, "end": 7, "label": "l", "word": "Rome"},
         },
     ]  # fmt: skip

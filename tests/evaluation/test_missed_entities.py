@@ -1,10 +1,20 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from conftest import LABELS, examples_for, make_pipeline
-from hf_globalpointer import Entity, Evaluation, Example, MissedEntity, Recognizer, explain_misses, export_model
+from hf_globalpointer import (
+    DataError,
+    Entity,
+    Evaluation,
+    Example,
+    MissedEntity,
+    Recognizer,
+    explain_misses,
+    export_model,
+)
 from hf_globalpointer.evaluation.missed_entities import MissReason, search_options
 from hf_globalpointer.evaluation.scored_documents import ScoredDocument, pair_predictions
 
@@ -80,12 +90,28 @@ def test_what_a_model_has_no_idea_of_and_what_no_model_can_find() -> None:
     assert said == {
         Entity(0, 2, "date"): (MissReason.no_idea, "probability under 0.01"),
         Entity(2, 5, "date"): (
-            MissReason.not_aligned, "no model can find it: it begins or ends where no token does"
+            MissReason.not_aligned, "it cannot be predicted: it begins or ends where no token does"
         ),
         Entity(3, 9, "person"): (
-            MissReason.not_aligned, "no model can find it: it has more tokens than `max_span_length` allows"
+            MissReason.not_aligned, "it cannot be predicted: it has more tokens than `max_span_length` allows"
         ),
     }  # fmt: skip
+
+
+def test_what_the_number_of_spans_cuts() -> None:
+    pipe = make_pipeline("efficient", overlap="all")
+    examples = [example for example in examples_for(pipe, 48) if len(example.text) <= 30]
+    misses = explain_misses(pipe, documents_of(pipe, examples, top_k=1), top_k=1)
+    over = [miss for miss in misses if miss.probability is not None and miss.probability > miss.threshold]
+    assert over
+    assert {miss.reason for miss in over} == {MissReason.cut}
+    assert over[0].explain("").endswith(", cut by `max_spans` or `top_k`")
+
+
+def test_a_label_that_the_model_does_not_know_is_an_error() -> None:
+    pipe = make_pipeline("efficient")
+    with pytest.raises(DataError, match="label 'x' is none of"):
+        explain_misses(pipe, documents_of(pipe, [Example("ab", (Entity(0, 2, "x"),))]))
 
 
 def test_nothing_is_run_where_nothing_was_missed() -> None:
@@ -108,10 +134,12 @@ def test_exported_models_tell_the_same(tmp_path: Path) -> None:
 def test_what_is_said() -> None:
     entity = Entity(0, 2, LABELS[0])
     near = MissedEntity(3, entity, MissReason.under_threshold, 0.4444, 0.5)
-    assert near.explain("ab cd") == "probability 0.44, threshold 0.50"
+    assert near.explain("ab cd") == "probability 0.4444, threshold 0.5000"
     rival = Entity(0, 5, "person")
     far = MissedEntity(3, entity, MissReason.kept_away, 0.7, 0.5, rival=rival)
-    assert far.explain("ab cd") == "probability 0.70, kept away by person “ab cd”"
+    assert far.explain("ab cd") == "probability 0.7000, threshold 0.5000, kept away by person “ab cd”"
+    both = replace(near, rival=rival)
+    assert both.explain("ab cd") == "probability 0.4444, threshold 0.5000, in its place person “ab cd”"
     assert near.to_dict() == {
         "reason": "under the threshold", "probability": 0.4444, "threshold": 0.5, "alignment": None,
         "kept_away_by": None,

@@ -123,7 +123,8 @@ def test_examples_are_those_of_the_files(toy_data: Path) -> None:
     ("scores", "told"),
     [
         ([0.1, 0.5, 0.6], True),
-        ([0.1, 0.0, 0.0], True),
+        ([0.0, 0.0], True),
+        ([0.1, 0.0, 0.0], False),
         ([0.1, 0.6, 0.5], False),
         ([0.1, 0.6, 0.6001], False),
         ([0.6], False),

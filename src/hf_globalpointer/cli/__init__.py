@@ -53,11 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(arguments)
     except ModuleNotFoundError as error:
-        print(
-            f"hf-globalpointer: this takes {error.name}, which is not installed; install the package with all that "
-            "it needs: pip install . in its checkout.",
-            file=sys.stderr,
-        )
+        needs = f"this takes {error.name or error}, which is not installed: pip install hf-globalpointer"
+        print(f"hf-globalpointer: {needs}", file=sys.stderr)
         raise SystemExit(1) from error
     except (DataError, InputError, OSError, FloatingPointError) as error:
         print(f"hf-globalpointer: {error}", file=sys.stderr)

@@ -192,7 +192,7 @@ def atomic_file(path: Path, keep: int = 0) -> Iterator[TextIO]:
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder; name a file.")
     if str(path) == "-":
-        raise InputError("cannot write -: name a file; without one, the lines go to standard output.")
+        raise InputError("cannot write -: name a file.")
     with ExitStack() as stack:
         try:
             place = stack.enter_context(atomic_path(path))

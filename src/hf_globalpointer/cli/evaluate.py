@@ -104,8 +104,10 @@ def _explain_misses(
     """Run the model once more, over the texts in which it missed something."""
     from ..evaluation.missed_entities import explain_misses, search_options
 
-    say("Looking why entities were missed:")
     texts = [document.example for document in evaluation.documents if document.missed]
+    if not texts:
+        return []
+    say("Finding out why entities were missed:")
     found = recognize(recognizer, texts, batch_size, len(texts), **search_options(recognizer, **options))
     return explain_misses(recognizer, evaluation.documents, (entities for _, entities in found), **options)
 

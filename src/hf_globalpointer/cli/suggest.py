@@ -57,6 +57,6 @@ def suggest(
     write_examples(examples, output, target, predicted=True)
     entities = sum(len(each.example.entities) for each in chosen)
     say(
-        f"{output} has {len(chosen)} texts with {entities} entities to correct, the most instructive first: its "
-        f"doubts sum up to {chosen[0].value:.2f}, those of the last to {chosen[-1].value:.2f}."
+        f"{output} has {len(chosen)} texts with {entities} entities to correct, the most instructive first: the "
+        f"doubts about it add up to {chosen[0].value:.2f}, those about the last to {chosen[-1].value:.2f}."
     )

@@ -44,22 +44,18 @@ class Objective(StrEnum):
 
 @dataclass(frozen=True)
 class ThresholdResult:
-    """Thresholds, the metrics they give, and how far probabilities are off."""
+    """Thresholds and calibration, the metrics they give, and how far probabilities are off."""
 
     thresholds: dict[str, float]
+    calibration: dict[str, list[float]] | None
     metrics: "SpanMetrics"
     calibration_error: float
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, with flat metrics."""
         error = {"expected_calibration_error": self.calibration_error}
-        return {"thresholds": self.thresholds, "metrics": self.metrics.to_dict(), **error}
-
-    def rows(self) -> list[list[str]]:
-        """The cells of a table: of each type, then micro, then macro."""
-        types = [(label, f"{self.thresholds[label]:.4f}", c.to_dict()) for label, c in self.metrics.per_label.items()]
-        rows = [*types, ("micro", "", self.metrics.micro.to_dict()), ("macro", "", self.metrics.macro)]
-        return [[name, cell, *(f"{value:.4f}" for value in ratios.values())] for name, cell, ratios in rows]
+        settings = {"thresholds": self.thresholds, "calibration": self.calibration}
+        return {**settings, "metrics": self.metrics.to_dict(), **error}
 
 
 def tune_thresholds(
@@ -99,7 +95,8 @@ def tune_thresholds(
 
     # These take seconds to import.
     from ..evaluation.calibration import calibrate, reset_calibration
-    from ..evaluation.thresholds import FLOOR, FOLDS, Candidates, collect_candidates
+    from ..evaluation.limits import FLOOR
+    from ..evaluation.thresholds import FOLDS, Candidates, collect_candidates
     from ..training.run_folder import check_output_folder
 
     pipe = load_pipeline(str(model))
@@ -114,6 +111,7 @@ def tune_thresholds(
     with messages.status(f"Looking for all spans of a probability above {FLOOR} ..."):
         parts = [collect_candidates(pipe, examples[fold::FOLDS], batch_size) for fold in range(FOLDS)]
     candidates = Candidates.merged(parts)
+    present = candidates.thresholds
     thresholds = candidates.thresholds if objective == Objective.keep else _choose(parts, candidates, objective)
     expected = candidates.metrics(thresholds)
     candidates = calibrate(config, candidates, thresholds)
@@ -134,7 +132,7 @@ def tune_thresholds(
     results = {"data": str(data), "objective": objective.value, "before": before.to_dict(), "after": after.to_dict()}
     _write_figures(folder, results, candidates, plot)
     _write_settings(model, {"thresholds": config.thresholds, "calibration": config.calibration})
-    _say_results(str(data), before, after, thresholds)
+    _say_results(str(data), (before, present), (after, thresholds))
     names = "thresholds.json, curve.json and curve.png" if plot else "thresholds.json and curve.json"
     say(f"{model / 'config.json'} has thresholds and calibration; {names} in {folder} have the figures.")
 
@@ -173,6 +171,7 @@ def _measure(pipe: "GlobalPointerNerPipeline", examples: list[Example], batch_si
     predictions = [entities for _, entities in found]
     return ThresholdResult(
         dict(zip(pipe.labels, pipe.model.label_thresholds(None), strict=True)),
+        pipe.model.config.calibration,
         score_predictions(examples, predictions, labels=pipe.labels),
         Reliability.from_documents(pair_predictions(examples, predictions)).error,
     )
@@ -202,11 +201,16 @@ def _write_settings(model: Path, settings: dict[str, Any]) -> None:
     _note_in_card(model / "README.md")
 
 
-def _say_results(data: str, before: ThresholdResult, after: ThresholdResult, chosen: Mapping[str, float]) -> None:
-    Console().print(_table(data, before, after, chosen))
+# What the pipeline is worth, and its thresholds without calibration.
+_Measured = tuple[ThresholdResult, "Mapping[str, float]"]
+
+
+def _say_results(data: str, first: _Measured, second: _Measured) -> None:
+    before, after = first[0], second[0]
+    Console().print(_table(data, first, second))
     say(
-        "Thresholds are compared in the probabilities of before. Calibration changes these, and the thresholds with "
-        "them: `written` is what config.json has."
+        "`threshold` is in probabilities without calibration, so that both can be compared; `written` is what "
+        "config.json had and has."
     )
     say(
         "Expected calibration error of the probabilities, on these data: "
@@ -236,19 +240,26 @@ def _arrays(curve: "Curve") -> dict[str, list[float]]:
     return {name: values.tolist() for name, values in curve._asdict().items()}
 
 
-def _table(title: str, before: ThresholdResult, after: ThresholdResult, chosen: Mapping[str, float]) -> Table:
-    """Threshold, precision, recall and F1 of every type, micro and macro, before and after.
-
-    Thresholds are in the probabilities of before; beside them stand those after calibration.
-    """
+def _table(title: str, first: _Measured, second: _Measured) -> Table:
+    """Thresholds, precision, recall and F1 of every type, micro and macro, before and after."""
     table = Table(title=Text(title))
     table.add_column("type")
     table.add_column("")
     for name in ("threshold", "written", "precision", "recall", "F1"):
         table.add_column(name, justify="right")
-    for (label, *first), (_, written, *second) in zip(before.rows(), after.rows(), strict=True):
+    for before, after in zip(_rows(*first), _rows(*second), strict=True):
         # As `Text`, so that brackets in a label are no markup.
-        table.add_row(Text(label), "before", first[0], "", *first[1:])
-        threshold = f"{chosen[label]:.4f}" if written else ""
-        table.add_row("", "after", threshold, written, *second, end_section=True)
+        table.add_row(Text(before[0]), "before", *before[1:])
+        table.add_row("", "after", *after[1:], end_section=True)
     return table
+
+
+def _rows(result: ThresholdResult, thresholds: Mapping[str, float]) -> list[list[str]]:
+    """Name, threshold without calibration, threshold as written, precision, recall and F1."""
+    metrics = result.metrics
+    rows = [
+        (label, f"{thresholds[label]:.4f}", f"{result.thresholds[label]:.4f}", counts.to_dict())
+        for label, counts in metrics.per_label.items()
+    ]
+    rows += [("micro", "", "", metrics.micro.to_dict()), ("macro", "", "", metrics.macro)]
+    return [[*cells, *(f"{value:.4f}" for value in ratios.values())] for *cells, ratios in rows]

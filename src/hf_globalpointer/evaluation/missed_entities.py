@@ -10,19 +10,15 @@ from ..data.alignment import encode_examples
 from ..data.examples import Entity, Example
 from ..modeling.span_decoding import CharSpan, Overlap, PredictedEntity, label_thresholds, select_spans
 from ..modeling.text_recognizer import Options, TextRecognizer
+from .limits import FLOOR, MAX_SPANS
 from .scored_documents import ScoredDocument
-
-
-# The probability below which a model has no idea of an entity.
-FLOOR = 0.01
-# The most spans of a window that are looked at: more than any trained model half believes in.
-_MAX_SPANS = 2**16
 
 
 class MissReason(StrEnum):
     """Why an entity was not predicted."""
 
     kept_away = "kept away"
+    cut = "cut"
     under_threshold = "under the threshold"
     no_idea = f"under {FLOOR}"
     not_aligned = "not aligned"
@@ -39,7 +35,8 @@ class MissedEntity:
         probability (`float`, *optional*): What the model gave it, if that was above `FLOOR`.
         threshold (`float`): The threshold of its label.
         alignment (`str`, *optional*): What keeps it from being aligned with the tokens.
-        rival (`Entity`, *optional*): What was predicted in its place, where something keeps it away.
+        rival (`Entity`, *optional*): What was predicted that it may not go with, by the rule `overlap`: the highest
+            score.
     """
 
     document: int
@@ -57,14 +54,16 @@ class MissedEntity:
             text (`str`): The text that it is of.
         """
         if self.alignment is not None:
-            return f"no model can find it: it {self.alignment}"
+            return f"it cannot be predicted: it {self.alignment}"
         if self.probability is None:
             return f"probability under {FLOOR}"
-        if self.reason is MissReason.kept_away:
-            rival = self.rival
-            by = "others" if rival is None else f"{rival.label} “{text[rival.start : rival.end]}”"
-            return f"probability {self.probability:.2f}, kept away by {by}"
-        return f"probability {self.probability:.2f}, threshold {self.threshold:.2f}"
+        said = f"probability {self.probability:.4f}, threshold {self.threshold:.4f}"
+        if self.reason is MissReason.cut:
+            return f"{said}, cut by `max_spans` or `top_k`"
+        if self.rival is None:
+            return said
+        how = "kept away by" if self.reason is MissReason.kept_away else "in its place"
+        return f"{said}, {how} {self.rival.label} “{text[self.rival.start : self.rival.end]}”"
 
     def to_dict(self) -> dict[str, Any]:
         """Why it was missed, in the types of JSON."""
@@ -86,7 +85,7 @@ def search_options(recognizer: TextRecognizer, **options: Any) -> dict[str, Any]
     """
     thresholds = _thresholds(recognizer, Options.of_call(options))
     lowest = {label: min(FLOOR, threshold) for label, threshold in thresholds.items()}
-    return {**options, "threshold": lowest, "overlap": "all", "top_k": None, "max_spans": _MAX_SPANS}
+    return {**options, "threshold": lowest, "overlap": "all", "top_k": None, "max_spans": MAX_SPANS}
 
 
 def explain_misses(
@@ -105,10 +104,13 @@ def explain_misses(
             What the recognizer finds with [`search_options`] in each text of which entities were missed, in order; by
             default it is run for that.
         batch_size (`int`, *optional*, defaults to 32): Windows in a batch, if it is run.
-        options: Those of the call that the predictions were made with.
+        options: Those of the call that the predictions were made with, of texts that are strings.
 
     Returns:
         `list[MissedEntity]`: By document, in it by place.
+
+    Raises:
+        DataError: If a gold entity has a label that the model does not know.
 
     Example:
         ```python
@@ -136,14 +138,15 @@ def explain_misses(
         for entity in example.entities:
             probability, threshold = probabilities.get(entity), thresholds[entity.label]
             alignment = unaligned.get((example, entity))
+            rival = None if probability is None else _rival(entity, documents[index].predicted, overlap)
             if alignment is not None:
                 reason = MissReason.not_aligned
             elif probability is None:
                 reason = MissReason.no_idea
+            elif probability <= threshold:
+                reason = MissReason.under_threshold
             else:
-                reason = MissReason.under_threshold if probability <= threshold else MissReason.kept_away
-            is_kept_away = reason is MissReason.kept_away
-            rival = _rival(entity, documents[index].predicted, overlap) if is_kept_away else None
+                reason = MissReason.cut if rival is None else MissReason.kept_away
             misses.append(MissedEntity(index, entity, reason, probability, threshold, alignment, rival))
     return misses
 

@@ -11,13 +11,12 @@ from ..data.examples import Entity, Example
 from ..modeling.span_decoding import CharSpan, label_thresholds, select_spans
 from ..modeling.span_probabilities import span_score
 from ..modeling.text_recognizer import TextRecognizer
+from .limits import FLOOR, MAX_SPANS
 
 
-# The probability above which a span is looked at, and how far below the threshold of its label, in logits: of one that
-# is below both, the model is as good as certain.
-FLOOR, FARTHEST = 0.01, 6.0
-# The most spans of a window that are looked at: more than any trained model half believes in.
-_MAX_SPANS = 2**16
+# How far below the threshold of its label a span is looked at, in logits, where that is below the floor: of one that
+# is farther, the model is as good as certain.
+FARTHEST = 6.0
 # What a doubt is still worth once a chosen text has it.
 _REPEATED = 0.5
 
@@ -45,7 +44,7 @@ def suggestion_options(recognizer: TextRecognizer) -> dict[str, Any]:
         label: min(FLOOR, 1 / (1 + exp(FARTHEST) * (1 - threshold) / threshold))
         for label, threshold in _thresholds(recognizer.settings).items()
     }
-    return {"threshold": lowest, "overlap": "all", "max_spans": _MAX_SPANS}
+    return {"threshold": lowest, "overlap": "all", "max_spans": MAX_SPANS}
 
 
 def suggest(

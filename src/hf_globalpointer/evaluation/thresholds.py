@@ -11,16 +11,13 @@ from numpy.typing import NDArray
 from ..data.examples import Example
 from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 from ..modeling.span_probabilities import HIGHEST
+from .limits import FLOOR, MAX_SPANS
 from .metrics import SpanCounts, SpanMetrics
 from .scored_documents import ScoredDocument
 
 
 Objective = Literal["micro", "label"]
 
-# The probability below which no threshold is looked for.
-FLOOR = 0.01
-# No trained model comes near this many spans over the floor; it bounds the memory that an untrained one takes.
-_MAX_SPANS = 2**16
 # The parts of the data that thresholds are tried on, each with those chosen on all others, and on how many of them
 # these must be better: by chance alone, they would be in one case of 18.
 FOLDS, LEAST_BETTER = 10, 8
@@ -125,7 +122,7 @@ def collect_candidates(
         (example.text for example in examples),
         batch_size=batch_size,
         threshold={label: min(floor, threshold) for label, threshold in present.items()},
-        max_spans=_MAX_SPANS,
+        max_spans=MAX_SPANS,
     )
     for example, found in zip(examples, predictions, strict=True):
         document = ScoredDocument.from_pipeline(example, found)

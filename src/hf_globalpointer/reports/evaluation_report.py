@@ -76,10 +76,9 @@ class EvaluationReport:
                 for name, difference in self.comparison.differences.items()
             }
             content["comparison"] = {"other": self.comparison.other, "differences": differences}
-        if self.misses:
-            why = {(miss.document, miss.entity): miss.to_dict() for miss in self.misses}
-            for error, written in zip(self.evaluation.errors.errors, content["errors"], strict=True):
-                written["why"] = None if error.gold is None else why[error.document, error.gold]
+        for error, written in zip(self.evaluation.errors.errors, content["errors"], strict=True):
+            miss = self._misses.get((error.document, error.gold))
+            written["why"] = miss and miss.to_dict()
         return content
 
     def to_markdown(self) -> str:

@@ -163,9 +163,10 @@ def _by_reason(misses: Sequence[MissedEntity], labels: Sequence[str]) -> Section
     rows: list[list[Cell]] = [[label, *(counts[label, reason] for reason in MissReason)] for label in labels]
     text = (
         "All gold entities that were not predicted as they are, those with a wrong label or boundary too. Kept away: "
-        "over the threshold, but an entity that it may not go with scored higher. Under the threshold: a lower one "
-        f"finds it, and other spans with it; see tune-thresholds. {MissReason.no_idea.capitalize()}: the model has no "
-        "idea of it; more examples of its kind may help. Not aligned: no sequence of tokens is this entity."
+        "over the threshold, but an entity that it may not go with scored higher. Cut: over the threshold, but more "
+        "spans than may be kept scored higher. Under the threshold: a lower one may find it, and other spans with it; "
+        f"see tune-thresholds. {MissReason.no_idea.capitalize()}: the model has no idea of it; more examples of its "
+        "kind may help. Not aligned: by tokenizer and settings of the model, it is no span that can be predicted."
     )
     return Section("Why gold entities were not found", text, ["type", *MissReason], rows)
 

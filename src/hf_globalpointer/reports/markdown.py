@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 
 # What means something to Markdown, the names of emoji, people and issues among it.
-_SPECIAL = re.compile(r"[\\`*_\[\]~$]|<(?=[A-Za-z/!?])|&(?=[A-Za-z#])|#(?=\w)|@(?=\w)|:(?=[\w+-]+:)|^[#>]")
+_SPECIAL = re.compile(r"[\\`*_\[\]~$]|<(?=[A-Za-z/!?])|&(?=[A-Za-z#])|#(?=\w)|@(?=\w)|:(?=[\w+-]+:|//)|^[#>]")
 
 
 def literal(text: str) -> str:

@@ -1,6 +1,5 @@
 """What `train` shows of a training: a bar, and a line of scores after each epoch."""
 
-from datetime import timedelta
 from time import monotonic
 from typing import Any
 
@@ -118,7 +117,9 @@ class EpochLines(ProgressCallback):
 
 
 def _duration(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
+    """Hours, however many, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
 def _bar(total: int, leave: bool) -> tqdm:

@@ -303,17 +303,17 @@ def _rates(settings: Mapping[str, Any]) -> str:
 
 
 def undertraining_hint(history: Sequence[Mapping[str, float]], epochs: int) -> str | None:
-    """What to do where dev F1 ends at 0, or at its best, clearly above that of the epochs before the last tenth.
+    """What to do where dev F1 is 0 to the end, or ends at its best, clearly above that before the last tenth.
 
     Args:
         history (`Sequence[Mapping[str, float]]`): The log of the Trainer.
         epochs (`int`): The epochs that the run was to have.
     """
     scores = [entry["eval_f1"] for entry in history if "eval_f1" in entry]
-    if len(scores) >= epochs and scores and scores[-1] == 0:
+    if len(scores) >= epochs and scores and max(scores) == 0:
         return (
-            "At the end nothing correct scored over its threshold: the training was too short for the data. Train for "
-            "more epochs, or leave their number to the rule."
+            "Nothing correct ever scored over its threshold: the training was too short for the data. Train for more "
+            "epochs, or leave their number to the rule."
         )
     earlier = scores[: -math.ceil(len(scores) / 10)]
     if len(scores) < epochs or not earlier or scores[-1] < max(scores) or scores[-1] < max(earlier) + 0.005:

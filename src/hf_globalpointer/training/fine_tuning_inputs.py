@@ -81,11 +81,12 @@ def load_encoder(
     overrides = options["config_overrides"]
     given: dict[str, Any] = {"labels": _labels(train), **overrides, "word_aligned": options["word_aligned"]}
     with loading("encoder", encoder):
-        is_bert = AutoConfig.from_pretrained(encoder).model_type == "bert"
-    model_class = (_BERT_CLASSES if is_bert else _OTHER_CLASSES)[options["head"]]
-    _check_fields(overrides, model_class.config_class)
-    with loading("encoder", encoder), _errors_only():
         tokenizer = AutoTokenizer.from_pretrained(encoder)
+        encoder_config = AutoConfig.from_pretrained(encoder)
+    is_bert = encoder_config.model_type == "bert"
+    model_class = (_BERT_CLASSES if is_bert else _OTHER_CLASSES)[options["head"]]
+    _check_fields(overrides, model_class.config_class, encoder_config)
+    with loading("encoder", encoder), _errors_only():
         load = model_class.from_pretrained if is_bert else model_class.from_encoder_pretrained
         network, info = load(encoder, output_loading_info=True, **given)
     if missing := sorted(key for key in info["missing_keys"] if not key.startswith("classifier.")):
@@ -114,7 +115,7 @@ def encode_splits(
     rules = find_span_rules(splits["train"], tokenizer, network.max_positions())
     logger.info(f"Rules of the data: {rules.summary()}")
     rules.apply(config)
-    config.update(options["config_overrides"])
+    config.update({**options["config_overrides"], "word_aligned": options["word_aligned"]})
     config.update({name: options[name] for name in ("overlap", "max_length") if options[name] is not None})
     config.validate()
     # Raises an error where windows of this length are impossible.
@@ -127,9 +128,12 @@ def encode_splits(
     return data
 
 
-def _check_fields(overrides: Mapping[str, Any], config_class: type[PreTrainedConfig]) -> None:
+def _check_fields(
+    overrides: Mapping[str, Any], config_class: type[PreTrainedConfig], encoder_config: PreTrainedConfig
+) -> None:
+    """Raise a `ValueError` where there is no such field, of the head or of the encoder."""
     names = {field.name for field in fields(config_class)}
-    if unknown := sorted(overrides.keys() - names):
+    if unknown := sorted(overrides.keys() - names - encoder_config.to_dict().keys() - {"attn_implementation"}):
         own = sorted(names - {field.name for field in fields(BertConfig)})
         raise ValueError(
             f"`config_overrides` has {', '.join(unknown)}, which {config_class.__name__} has not; fields of the head "

@@ -44,7 +44,7 @@ def check_output_folder(folder: str | os.PathLike[str], needed_bytes: int = 0, r
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; name a folder for the output.")
     if not resume and folder.exists() and any(folder.iterdir()):
-        resumable = ", or go on with the run in it by --resume" if (folder / RUN_SETTINGS_NAME).is_file() else ""
+        resumable = ", or resume the run in it" if (folder / RUN_SETTINGS_NAME).is_file() else ""
         raise FileExistsError(f"{folder} exists and is not empty; choose another, or remove it{resumable}.")
     try:
         folder.mkdir(parents=True, exist_ok=True)

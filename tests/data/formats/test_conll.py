@@ -303,7 +303,11 @@ MALFORMED: dict[str, tuple[str, Any, str]] = {
     "no-tags": ("conll", "a NN\nb VB\n", ": neither the last nor the first of 2 columns holds a tag "),
     "one-only": ("conll", "a\nb\n", ": neither the last nor the first of 1 columns holds a tag "),
     "latin1": ("conll", b"a O\n\xe9 O\n", ":2: not UTF-8 ("),
-    "binary": ("conll", b"a\tO\n\x00\x01\xff\xfe\n", ": a binary file, not text."),
+    "binary": (
+        "conll",
+        b"a\tO\n\x00\x01\xff\xfe\n",
+        ":2: not UTF-8 ('utf-8' codec can't decode byte 0xff in position 2: invalid start byte), but UTF-16 or no",
+    ),
     "utf16": ("conll", "a O\n".encode("utf-16"), ":1: not UTF-8 ("),
     "empty": ("conll", "", ": the file holds no examples."),
     "blank": ("conll", "\n \n-DOCSTART- O\n\n", ": the file holds no examples."),

@@ -118,7 +118,8 @@ def read_conll(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Exa
     sentences, as a blank line does; comments before a sentence, which begin with `#` and a space, are skipped.
 
     Problems: tags against the scheme, which are read as `tagged_spans` says; a column that holds tags among other
-    values, so that it is no layer; more than 1,000 lines without a blank one in the file, which are read as one text.
+    values, so that it is no layer; more than 1,000 lines of labeled data without a blank one, which are read
+    as one text.
 
     Raises:
         DataError: If the file is not regular (it is read twice), a line has another number of columns, there is no
@@ -132,7 +133,7 @@ def read_conll(path: Path, labeled: bool, on_problem: OnProblem) -> Iterator[Exa
             f"{path}: column {column + 1} holds tags, but also {value[:40]!r}, so it is not read; write O where no "
             "entity is."
         )
-    if layout.num_sentences == 1 and layout.num_rows > _MOST_ROWS:
+    if labeled and layout.num_sentences == 1 and layout.num_rows > _MOST_ROWS:
         on_problem(
             f"{path}: no blank line in {layout.num_rows} lines, so they are read as one text; put one after each "
             "sentence."

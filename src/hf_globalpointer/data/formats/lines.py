@@ -2,7 +2,6 @@
 
 import gzip
 import zlib
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from gzip import GzipFile
@@ -62,6 +61,5 @@ def decoded_lines(lines: Iterable[bytes], path: Path) -> Iterator[tuple[int, str
         try:
             yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
-            if b"\0" in line and not line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-                raise DataError(f"{path}: a binary file, not text.") from error
-            raise DataError(f"{path}:{number}: not UTF-8 ({error}); convert the file to UTF-8.") from error
+            other = ", but UTF-16 or no text at all" if b"\0" in line else ""
+            raise DataError(f"{path}:{number}: not UTF-8 ({error}){other}; convert the file to UTF-8.") from error
