@@ -135,6 +135,36 @@ def test_thresholds_may_be_kept(checkpoint: tuple[Path, Path], tune: Run) -> Non
     assert results["after"]["expected_calibration_error"] < results["before"]["expected_calibration_error"] / 2
 
 
+def thresholds_of(out: str) -> dict[str, list[tuple[float, float]]]:
+    """Of each type in the table: threshold without calibration and as written, before and after."""
+    lines = [[cell.strip() for cell in line.split("│")[1:5]] for line in out.splitlines() if line.startswith("│")]
+    pairs = zip(lines[::2], lines[1::2], strict=True)
+    return {
+        first[0]: [(float(cells[2]), float(cells[3])) for cells in (first, second)]
+        for first, second in pairs
+        if first[2]
+    }
+
+
+def test_thresholds_of_a_calibrated_checkpoint_are_compared_without_calibration(
+    checkpoint: tuple[Path, Path], tune: Run
+) -> None:
+    model, data = checkpoint
+    command = ["--model", model, "--data", data, "--objective", "keep"]
+    first = thresholds_of(tune(*command)[1])
+    calibration = json.loads((model / "config.json").read_text())["calibration"]
+    assert json.loads((model / "thresholds.json").read_text())["before"]["calibration"] is None
+    second = thresholds_of(tune(*command)[1])
+    # What can put them back.
+    assert json.loads((model / "thresholds.json").read_text())["before"]["calibration"] == calibration
+    assert set(first) == set(second) == {"date", "person", "place"}
+    for label, ((before, written), (after, written_after)) in first.items():
+        assert before == after == written == 0.5
+        assert written_after != 0.5
+        assert second[label][0] == (pytest.approx(0.5, abs=1e-4), written_after)
+        assert second[label][1][0] == pytest.approx(0.5, abs=1e-4)
+
+
 def hold_out(num_better: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have thresholds be better on so many parts that they were not chosen on."""
     found = [SpanMetrics({"date": SpanCounts(int(index < num_better), 1, 1)}) for index in range(FOLDS)]

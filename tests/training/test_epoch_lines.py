@@ -6,6 +6,19 @@ from conftest import LABELS, MakeTrainer
 from hf_globalpointer.training.epoch_lines import EpochLines
 
 
+def test_an_f1_of_0_is_explained_once(make_trainer: MakeTrainer, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(EpochLines([LABELS[0]])) as lines:
+        # Without learning, and over no threshold that a new model reaches.
+        trainer = make_trainer(
+            callbacks=[lines], max_steps=-1, num_train_epochs=2, eval_strategy="epoch", disable_tqdm=True,
+            learning_rate=0.0,
+        )  # fmt: skip
+        trainer.model.config.score_threshold = 1e4
+        trainer.train()
+    said = "F1 is 0 as long as nothing correct scores over its threshold."
+    assert capsys.readouterr().out.count(said) == 1
+
+
 def test_each_evaluation_is_a_line_of_scores(make_trainer: MakeTrainer, capsys: pytest.CaptureFixture[str]) -> None:
     labels = [LABELS[0], "person", "place"]
     with closing(EpochLines(labels)) as lines:
