@@ -79,7 +79,7 @@ def test_hostile_names_and_texts_stay_text(checkpoint: Path) -> None:
     recognizer = pipeline("global-pointer-ner", model=str(checkpoint))
     made = make_app({"<img src=x>[a](b)": recognizer})
     (title,) = [block.value for block in made.blocks.values() if type(block).__name__ == "Markdown"]
-    assert title == r"# Entities by \<img src=x\>\[a\](b)"
+    assert title == r"# Entities by \<img src=x>\[a\](b)"
     (recognize,) = [function.fn for function in made.fns.values()]
     answer = recognize('"><script>alert(1)</script>', None, app._PROGRESS)
     assert answer.startswith('<entity-view content="{')
