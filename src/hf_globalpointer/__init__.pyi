@@ -51,7 +51,7 @@ from .modeling.span_heads import (
 )
 from .modeling.span_scores import SpanScores as SpanScores
 from .modeling.token_windows import max_tokens as max_tokens
-from .modeling.triton_reductions import use_triton_kernels as use_triton_kernels
+from .modeling.triton_registration import use_triton_kernels as use_triton_kernels
 from .registration import register as register
 from .reports.evaluation_report import EvaluationReport as EvaluationReport
 from .reports.model_card import GlobalPointerModelCard as GlobalPointerModelCard

@@ -55,18 +55,18 @@ def test_probabilities_are_those_of_the_dense_scores(overlap: str) -> None:
         assert miss.probability is not None
         assert miss.probability == pytest.approx(dense_probability(pipe, document.example.text, miss.entity), abs=1e-5)
         over = miss.probability > miss.threshold
-        assert miss.reason is (MissReason.kept_away if over else MissReason.under_threshold)
+        assert miss.reason is (MissReason.suppressed if over else MissReason.under_threshold)
         if over:
             others = {
                 p: score
                 for p, score in document.predicted.items()
                 if p.start < miss.entity.end and p.end > miss.entity.start
             }
-            assert miss.rival is not None
-            assert others[miss.rival] == max(others.values()) >= miss.probability
+            assert miss.conflict is not None
+            assert others[miss.conflict] == max(others.values()) >= miss.probability
     reasons = {miss.reason for miss in misses}
     assert reasons == {MissReason.not_aligned, MissReason.under_threshold} | (
-        {MissReason.kept_away} if overlap == "flat" else set()
+        {MissReason.suppressed} if overlap == "flat" else set()
     )
 
 
@@ -76,7 +76,7 @@ def test_the_options_of_the_predictions_count() -> None:
     options = {"threshold": {"place": 0.9}, "overlap": "flat"}
     misses = explain_misses(pipe, documents_of(pipe, examples, **options), **options)
     assert {miss.threshold for miss in misses if miss.entity.label == "place"} == {0.9}
-    assert MissReason.kept_away in {miss.reason for miss in misses}
+    assert MissReason.suppressed in {miss.reason for miss in misses}
     lowest = search_options(pipe, threshold={"place": 0.001}, max_length=20)
     assert lowest["threshold"] == {"date": 0.01, "person": 0.01, "place": 0.001}
     assert lowest["max_length"] == 20
@@ -88,7 +88,7 @@ def test_what_a_model_has_no_idea_of_and_what_no_model_can_find() -> None:
     misses = explain_misses(pipe, documents_of(pipe, [example]))
     said = {miss.entity: (miss.reason, miss.explain(example.text)) for miss in misses}
     assert said == {
-        Entity(0, 2, "date"): (MissReason.no_idea, "probability under 0.01"),
+        Entity(0, 2, "date"): (MissReason.improbable, "probability under 0.01"),
         Entity(2, 5, "date"): (
             MissReason.not_aligned, "it cannot be predicted: it begins or ends where no token does"
         ),
@@ -135,28 +135,28 @@ def test_what_is_said() -> None:
     entity = Entity(0, 2, LABELS[0])
     near = MissedEntity(3, entity, MissReason.under_threshold, 0.4444, 0.5)
     assert near.explain("ab cd") == "probability 0.4444, threshold 0.5000"
-    rival = Entity(0, 5, "person")
-    far = MissedEntity(3, entity, MissReason.kept_away, 0.7, 0.5, rival=rival)
-    assert far.explain("ab cd") == "probability 0.7000, threshold 0.5000, kept away by person “ab cd”"
-    both = replace(near, rival=rival)
+    conflict = Entity(0, 5, "person")
+    far = MissedEntity(3, entity, MissReason.suppressed, 0.7, 0.5, conflict=conflict)
+    assert far.explain("ab cd") == "probability 0.7000, threshold 0.5000, suppressed by person “ab cd”"
+    both = replace(near, conflict=conflict)
     assert both.explain("ab cd") == "probability 0.4444, threshold 0.5000, in its place person “ab cd”"
     assert near.to_dict() == {
         "reason": "under the threshold", "probability": 0.4444, "threshold": 0.5, "alignment": None,
-        "kept_away_by": None,
+        "conflict": None,
     }  # fmt: skip
-    assert far.to_dict()["kept_away_by"] == {"start": 0, "end": 5, "label": "person"}
+    assert far.to_dict()["conflict"] == {"start": 0, "end": 5, "label": "person"}
 
 
 def test_by_the_rule_nested_only_what_crosses_keeps_away() -> None:
     pipe = make_pipeline("efficient", overlap="nested")
     examples = examples_for(make_pipeline("efficient", overlap="all"), 48)
     documents = documents_of(pipe, examples)
-    kept_away = [miss for miss in explain_misses(pipe, documents) if miss.reason is MissReason.kept_away]
-    assert kept_away
-    for miss in kept_away:
-        rival, entity = miss.rival, miss.entity
-        assert rival is not None
-        first, second = sorted([(rival.start, rival.end), (entity.start, entity.end)])
+    suppressed = [miss for miss in explain_misses(pipe, documents) if miss.reason is MissReason.suppressed]
+    assert suppressed
+    for miss in suppressed:
+        conflict, entity = miss.conflict, miss.entity
+        assert conflict is not None
+        first, second = sorted([(conflict.start, conflict.end), (entity.start, entity.end)])
         assert first[0] < second[0] < first[1] < second[1]
 
 

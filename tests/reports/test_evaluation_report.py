@@ -158,7 +158,7 @@ def test_why_entities_were_missed_stands_beside_them(report: EvaluationReport) -
     gold = Entity(8, 11, "p")
     misses = [MissedEntity(0, gold, MissReason.under_threshold, 0.4444, 0.5)]
     misses += [
-        MissedEntity(error.document, error.gold, MissReason.no_idea, None, 0.5)
+        MissedEntity(error.document, error.gold, MissReason.improbable, None, 0.5)
         for error in report.evaluation.errors.errors
         if error.gold not in (None, gold)
     ]

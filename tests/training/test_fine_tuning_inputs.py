@@ -57,4 +57,6 @@ def test_weights_that_an_encoder_lacks_are_named(
     del weights[name]
     save_file(weights, tmp_path / "encoder" / "model.safetensors", metadata={"format": "pt"})
     load_encoder(str(tmp_path / "encoder"), [ADA], options)
-    assert f"lacks weights of the encoder, which begin at random: bert.{name.removeprefix('bert.')}." in caplog.text
+    assert (
+        f"lacks weights of the encoder, which are newly initialized: bert.{name.removeprefix('bert.')}." in caplog.text
+    )

@@ -95,7 +95,7 @@ def tune_thresholds(
 
     # These take seconds to import.
     from ..evaluation.calibration import calibrate, reset_calibration
-    from ..evaluation.limits import FLOOR
+    from ..evaluation.search_limits import FLOOR
     from ..evaluation.thresholds import FOLDS, Candidates, collect_candidates
     from ..training.run_folder import check_output_folder
 

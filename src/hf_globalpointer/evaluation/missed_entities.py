@@ -10,17 +10,17 @@ from ..data.alignment import encode_examples
 from ..data.examples import Entity, Example
 from ..modeling.span_decoding import CharSpan, Overlap, PredictedEntity, label_thresholds, select_spans
 from ..modeling.text_recognizer import Options, TextRecognizer
-from .limits import FLOOR, MAX_SPANS
 from .scored_documents import ScoredDocument
+from .search_limits import FLOOR, MAX_SPANS
 
 
 class MissReason(StrEnum):
     """Why an entity was not predicted."""
 
-    kept_away = "kept away"
+    suppressed = "suppressed"
     cut = "cut"
     under_threshold = "under the threshold"
-    no_idea = f"under {FLOOR}"
+    improbable = f"under {FLOOR}"
     not_aligned = "not aligned"
 
 
@@ -35,8 +35,8 @@ class MissedEntity:
         probability (`float`, *optional*): What the model gave it, if that was above `FLOOR`.
         threshold (`float`): The threshold of its label.
         alignment (`str`, *optional*): What keeps it from being aligned with the tokens.
-        rival (`Entity`, *optional*): What was predicted that it may not go with, by the rule `overlap`: the highest
-            score.
+        conflict (`Entity`, *optional*):
+            Of the predictions that it may not go with, by the rule `overlap`, the one with the highest score.
     """
 
     document: int
@@ -45,7 +45,7 @@ class MissedEntity:
     probability: float | None
     threshold: float
     alignment: str | None = None
-    rival: Entity | None = None
+    conflict: Entity | None = None
 
     def explain(self, text: str) -> str:
         """Why it was missed, in a few words.
@@ -60,10 +60,10 @@ class MissedEntity:
         said = f"probability {self.probability:.4f}, threshold {self.threshold:.4f}"
         if self.reason is MissReason.cut:
             return f"{said}, cut by `max_spans` or `top_k`"
-        if self.rival is None:
+        if self.conflict is None:
             return said
-        how = "kept away by" if self.reason is MissReason.kept_away else "in its place"
-        return f"{said}, {how} {self.rival.label} “{text[self.rival.start : self.rival.end]}”"
+        how = "suppressed by" if self.reason is MissReason.suppressed else "in its place"
+        return f"{said}, {how} {self.conflict.label} “{text[self.conflict.start : self.conflict.end]}”"
 
     def to_dict(self) -> dict[str, Any]:
         """Why it was missed, in the types of JSON."""
@@ -72,12 +72,12 @@ class MissedEntity:
             "probability": self.probability,
             "threshold": self.threshold,
             "alignment": self.alignment,
-            "kept_away_by": None if self.rival is None else asdict(self.rival),
+            "conflict": None if self.conflict is None else asdict(self.conflict),
         }
 
 
 def search_options(recognizer: TextRecognizer, **options: Any) -> dict[str, Any]:
-    """The options of the call whose results [`explain_misses`] takes: all spans that a model has an idea of.
+    """The options of the call whose results [`explain_misses`] takes: all spans that are not improbable.
 
     Args:
         recognizer (`TextRecognizer`): A pipeline, or a `Recognizer`.
@@ -138,25 +138,31 @@ def explain_misses(
         for entity in example.entities:
             probability, threshold = probabilities.get(entity), thresholds[entity.label]
             alignment = unaligned.get((example, entity))
-            rival = None if probability is None else _rival(entity, documents[index].predicted, overlap)
+            conflict = None if probability is None else _conflict(entity, documents[index].predicted, overlap)
             if alignment is not None:
                 reason = MissReason.not_aligned
             elif probability is None:
-                reason = MissReason.no_idea
+                reason = MissReason.improbable
             elif probability <= threshold:
                 reason = MissReason.under_threshold
             else:
-                reason = MissReason.cut if rival is None else MissReason.kept_away
-            misses.append(MissedEntity(index, entity, reason, probability, threshold, alignment, rival))
+                reason = MissReason.cut if conflict is None else MissReason.suppressed
+            misses.append(MissedEntity(index, entity, reason, probability, threshold, alignment, conflict))
     return misses
 
 
-def _rival(entity: Entity, predicted: Mapping[Entity, float], overlap: Overlap) -> Entity | None:
+def _conflict(entity: Entity, predicted: Mapping[Entity, float], overlap: Overlap) -> Entity | None:
     """The prediction with the highest score of those that an entity may not go with."""
-    pairs = ((p, CharSpan(p.start, p.end, p.label, score), score) for p, score in predicted.items())
     span = CharSpan(entity.start, entity.end, entity.label, -inf)
-    rivals = [(score, p) for p, other, score in pairs if len(select_spans([other, span], overlap)) == 1]
-    return max(rivals, key=lambda rival: (rival[0], rival[1].label))[1] if rivals else None
+    conflicts = [
+        (score, other)
+        for other, score in predicted.items()
+        # Texts may have thousands of predictions, and few overlap.
+        if other.start < entity.end
+        and entity.start < other.end
+        and len(select_spans([CharSpan(other.start, other.end, other.label, score), span], overlap)) == 1
+    ]
+    return max(conflicts)[1] if conflicts else None
 
 
 def _thresholds(recognizer: TextRecognizer, options: Options) -> dict[str, float]:

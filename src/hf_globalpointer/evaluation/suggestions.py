@@ -11,7 +11,7 @@ from ..data.examples import Entity, Example
 from ..modeling.span_decoding import CharSpan, label_thresholds, select_spans
 from ..modeling.span_probabilities import span_score
 from ..modeling.text_recognizer import TextRecognizer
-from .limits import FLOOR, MAX_SPANS
+from .search_limits import FLOOR, MAX_SPANS
 
 
 # How far below the threshold of its label a span is looked at, in logits, where that is below the floor: of one that

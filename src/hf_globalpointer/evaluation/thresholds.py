@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ..data.examples import Example
 from ..modeling.pipeline_global_pointer_ner import GlobalPointerNerPipeline
 from ..modeling.span_probabilities import HIGHEST
-from .limits import FLOOR, MAX_SPANS
 from .metrics import SpanCounts, SpanMetrics
 from .scored_documents import ScoredDocument
+from .search_limits import FLOOR, MAX_SPANS
 
 
 Objective = Literal["micro", "label"]

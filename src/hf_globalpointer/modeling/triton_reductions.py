@@ -20,23 +20,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .per_type_reductions import row_logsumexp, row_reduction_backward, row_softplus
-from .shared_reductions import shared_row_logsumexp, shared_row_logsumexp_backward
 from .span_blocks import LOWEST, add_gradients_at, scores_at
 
 
 _LOWEST = tl.constexpr(LOWEST)
 # Start tokens and end tokens of a tile.
 _TILE = 64
-
-
-def use_triton_kernels() -> None:
-    """Run the sums over the spans in Triton, on NVIDIA GPUs, in this process."""
-    row_logsumexp.register_kernel("cuda", logsumexp)
-    row_softplus.register_kernel("cuda", softplus)
-    row_reduction_backward.register_kernel("cuda", backward)
-    shared_row_logsumexp.register_kernel("cuda", shared_logsumexp)
-    shared_row_logsumexp_backward.register_kernel("cuda", shared_backward)
 
 
 def logsumexp(

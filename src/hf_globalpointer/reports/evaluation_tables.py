@@ -162,10 +162,10 @@ def _by_reason(misses: Sequence[MissedEntity], labels: Sequence[str]) -> Section
     counts = Counter((miss.entity.label, miss.reason) for miss in misses)
     rows: list[list[Cell]] = [[label, *(counts[label, reason] for reason in MissReason)] for label in labels]
     text = (
-        "All gold entities that were not predicted as they are, those with a wrong label or boundary too. Kept away: "
+        "All gold entities that were not predicted as they are, those with a wrong label or boundary too. Suppressed: "
         "over the threshold, but an entity that it may not go with scored higher. Cut: over the threshold, but more "
         "spans than may be kept scored higher. Under the threshold: a lower one may find it, and other spans with it; "
-        f"see tune-thresholds. {MissReason.no_idea.capitalize()}: the model has no idea of it; more examples of its "
+        f"see tune-thresholds. {MissReason.improbable.capitalize()}: the model does not see it; more examples of its "
         "kind may help. Not aligned: by tokenizer and settings of the model, it is no span that can be predicted."
     )
     return Section("Why gold entities were not found", text, ["type", *MissReason], rows)

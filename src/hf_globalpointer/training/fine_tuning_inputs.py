@@ -64,7 +64,7 @@ def read_splits(train: Examples, dev: Examples, test: Examples | None) -> dict[s
 def load_encoder(
     encoder: str, train: Sequence[Example], options: Mapping[str, Any]
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A model on a pretrained encoder, with the rules of the training data; and its tokenizer.
+    """A new model on a pretrained encoder, with the labels of the training data; and its tokenizer.
 
     It is of BERT's own class where the encoder is a BERT, and of that for any encoder otherwise.
 
@@ -90,7 +90,7 @@ def load_encoder(
         load = model_class.from_pretrained if is_bert else model_class.from_encoder_pretrained
         network, info = load(encoder, output_loading_info=True, **given)
     if missing := sorted(key for key in info["missing_keys"] if not key.startswith("classifier.")):
-        logger.warning(f"{encoder} lacks weights of the encoder, which begin at random: {', '.join(missing)}.")
+        logger.warning(f"{encoder} lacks weights of the encoder, which are newly initialized: {', '.join(missing)}.")
     return network, tokenizer
 
 

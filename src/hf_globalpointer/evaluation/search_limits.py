@@ -1,6 +1,6 @@
 """How far down all that a model could predict is looked for."""
 
-# The probability below which a model has no idea of a span, and no threshold is looked for.
+# The probability below which a span is improbable, and no threshold is looked for.
 FLOOR = 0.01
 # The most spans of a window that are looked at: more than any trained model half believes in. It bounds the memory
 # that an untrained one takes.
