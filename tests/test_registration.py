@@ -62,7 +62,8 @@ def test_stock_bert_stays_stock(char_tokenizer: PreTrainedTokenizerFast) -> None
 def test_every_name_can_be_imported_without_the_extras() -> None:
     code = (
         "import sys\nextras = 'onnx', 'onnx_ir', 'onnxruntime', 'openvino', 'nncf', 'triton', 'matplotlib', 'gradio'\n"
-        "for name in extras:\n    sys.modules[name] = None\nfrom hf_globalpointer import *\nprint(export_model.__name__)"
+        "for name in extras:\n    sys.modules[name] = None\n"
+        "from hf_globalpointer import *\nprint(export_model.__name__)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "export_model\n"
