@@ -69,7 +69,7 @@ def _pipeline(tokenizer: Any) -> GlobalPointerNerPipeline:
 
 
 def _recognized(pipe: GlobalPointerNerPipeline, windows: list[Any], batch_size: int, cheap: bool) -> list[list[int]]:
-    """The lengths in each batch of the pipeline, which sorts all texts of up to 256 batches."""
+    """The lengths in each batch of the pipeline, which sorts the windows of about 256 batches."""
     size = 256 * batch_size
     with patch.object(type(pipe), "pads_cheaply", cheap):
         return [
