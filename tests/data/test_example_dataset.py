@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -166,3 +167,18 @@ def test_it_loads_in_batches(char_tokenizer: PreTrainedTokenizerFast) -> None:
     loader = DataLoader(data, 8, shuffle=True, collate_fn=DataCollatorForGlobalPointer(char_tokenizer))
     assert sum(len(batch["labels"]) for batch in loader) == len(data)
     assert all(batch["input_ids"].dtype == torch.long for batch in loader)
+
+
+def test_capitals_are_marked_in_all_examples_and_in_half_of_the_joined_texts(
+    char_tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    examples = [replace(example, text=example.text.title()) for example in sentences(20)]
+    data = ExampleDataset(examples, char_tokenizer, config(mark_capitals=True), joined=1.0)
+    for epoch in (0, 1):
+        data.set_epoch(epoch)
+        assert all(sum(data[index]["token_type_ids"]) == 1 for index in range(20))
+        joined = joined_of(data, 20)
+        marks = [sum(feature["token_type_ids"]) for feature in joined]
+        assert marks == [index % 2 * len(feature["labels"]) for index, feature in enumerate(joined)]
+    plain = ExampleDataset(examples, char_tokenizer, config(), joined=1.0)
+    assert not any(sum(plain[index].get("token_type_ids", [])) for index in range(len(plain)))

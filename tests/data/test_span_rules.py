@@ -1,7 +1,14 @@
 import pytest
-from transformers import PreTrainedTokenizerFast
+from tokenizers import normalizers
+from transformers import BertConfig, DistilBertConfig, PreTrainedTokenizerFast
 
-from hf_globalpointer import BertEfficientGlobalPointerConfig, Entity, Example, find_span_rules
+from hf_globalpointer import (
+    BertEfficientGlobalPointerConfig,
+    EncoderEfficientGlobalPointerConfig,
+    Entity,
+    Example,
+    find_span_rules,
+)
 from hf_globalpointer.data.statistics import find_overlaps
 
 
@@ -58,6 +65,36 @@ def test_windows_hold_nearly_all_texts_as_far_as_the_encoder_goes(char_tokenizer
     assert find_span_rules([short] * 50 + [long] * 2, char_tokenizer).max_length == 300
     assert find_span_rules([short] * 50 + [long] * 2, char_tokenizer, 256).max_length == 256
     assert find_span_rules([example("a" * 80, (0, 70))], char_tokenizer).max_length == 560
+
+
+@pytest.mark.parametrize(
+    ("text", "is_cased", "segments", "marked"),
+    [
+        ("Ada left", False, 2, True),
+        ("ada left", False, 2, False),
+        ("Ada left", True, 2, False),
+        ("Ada left", False, 1, False),
+    ],
+)
+def test_capitals_are_marked_where_the_tokenizer_hides_them(
+    char_tokenizer: PreTrainedTokenizerFast, text: str, is_cased: bool, segments: int, marked: bool
+) -> None:
+    if is_cased:
+        char_tokenizer.add_tokens(["A"])
+        char_tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
+    rules = find_span_rules([example(text, (0, 3))], char_tokenizer)
+    assert rules.hides_capitals == (text == "Ada left" and not is_cased)
+    assert ("hide capitals" in rules.summary()) == rules.hides_capitals
+    for config in (
+        BertEfficientGlobalPointerConfig(labels=["x"], type_vocab_size=segments),
+        EncoderEfficientGlobalPointerConfig(labels=["x"], encoder_config=BertConfig(type_vocab_size=segments)),
+    ):
+        rules.apply(config)
+        config.validate()
+        assert config.mark_capitals == marked
+    config = EncoderEfficientGlobalPointerConfig(labels=["x"], encoder_config=DistilBertConfig())
+    rules.apply(config)
+    assert not config.mark_capitals
 
 
 def test_overlaps_are_those_of_pairs_of_characters() -> None:

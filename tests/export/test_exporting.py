@@ -90,6 +90,29 @@ def check_same(pipe: GlobalPointerNerPipeline, recognizer: Recognizer) -> None:
     assert num_found > 50
 
 
+def test_a_folder_from_before_capitals_were_marked_loads(exported: Exported, tmp_path: Path) -> None:
+    folder = shutil.copytree(exported[1], tmp_path / "old")
+    content = json.loads((folder / "export.json").read_text())
+    assert content["settings"].pop("mark_capitals") is False
+    (folder / "export.json").write_text(json.dumps(content))
+    assert Recognizer(folder).settings.mark_capitals is False
+
+
+def test_capitals_are_marked_there_too(tmp_path: Path) -> None:
+    """The tokenizer of characters gives no segment ids of its own."""
+    pipe = make_pipeline(mark_capitals=True)
+    export_model(pipe, tmp_path / "out", "onnx")
+    texts = [text.title() for text in random_texts(24)]
+    expected, unmarked = pipe(texts, threshold=0.02), pipe([text.lower() for text in texts], threshold=0.02)
+    assert [[e["score"] for e in each] for each in expected] != [[e["score"] for e in each] for each in unmarked]
+    found = Recognizer(tmp_path / "out")(texts, threshold=0.02)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert [(e["start"], e["end"], e["entity_group"]) for e in ours] == [
+            (e["start"], e["end"], e["entity_group"]) for e in theirs
+        ]
+        assert [e["score"] for e in ours] == pytest.approx([e["score"] for e in theirs], abs=1e-4)
+
+
 def test_a_folder_from_before_there_was_a_calibration_loads(exported: Exported, tmp_path: Path) -> None:
     folder = shutil.copytree(exported[1], tmp_path / "old")
     content = json.loads((folder / "export.json").read_text())

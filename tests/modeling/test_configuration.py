@@ -76,6 +76,7 @@ def test_entity_types_in_every_form(given: dict[str, object], expected: dict[int
         ({"id2label": {0: "a", 1: "b"}, "label2id": {"a": 1, "b": 0}}, "not the inverse"),
         ({"labels": ["a"], "thresholds": {"b": 0.5}}, "none of the labels"),
         ({"labels": ["a"], "thresholds": {"a": 1.0}}, r"in \(0, 1\)"),
+        ({"type_vocab_size": 1, "mark_capitals": True}, "this one knows none but 0"),
     ],
 )
 def test_what_no_model_can_be_built_from_is_refused(wrong: dict[str, object], message: str) -> None:

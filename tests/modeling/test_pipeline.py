@@ -550,6 +550,21 @@ def test_the_model_says_whether_entities_are_word_aligned(pipe: GlobalPointerNer
     assert "da" in words_found(pipe("ada met", word_aligned=False, **EVERY))
 
 
+def test_capitals_are_marked_where_the_model_says_so(pipe: GlobalPointerNerPipeline) -> None:
+    text = "ada Met boB"
+    assert as_dict(pipe(text)) == pytest.approx(as_dict(pipe(text.lower())))
+    pipe.model.config.mark_capitals = True
+    inputs = pipe.tokenizer(text, return_tensors="pt")
+    # [CLS] a d a M e t b o B [SEP]
+    inputs["token_type_ids"] = torch.tensor([[0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]])
+    with torch.no_grad():
+        expected = pipe.model(**inputs).logits[0, :, 1:-1, 1:-1]
+    found = pipe(text, threshold=1e-6, overlap="all")
+    assert len(found) == expected.shape[0] * 45
+    assert max(e["score"] for e in found) == pytest.approx(expected.sigmoid().max().item())
+    assert as_dict(pipe(text)) != pytest.approx(as_dict(pipe(text.lower())))
+
+
 def test_word_aligned_goes_by_the_given_words(pipe: GlobalPointerNerPipeline) -> None:
     options = {"is_split_into_words": True, "word_aligned": True, **EVERY}
     assert words_found(pipe(["new york", "is", "", "big"], **options)) == {

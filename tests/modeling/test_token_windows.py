@@ -277,3 +277,43 @@ def test_a_composed_syllable_covers_all_its_letters() -> None:
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]")
     (window,) = windows_of(fast, ["\u1112\u1161\u11ab x"], 8)
     assert window.offsets.tolist() == [[0, 3], [4, 5]]
+
+
+def test_tokens_that_begin_with_a_capital_are_marked(wordpiece: PreTrainedTokenizerBase) -> None:
+    texts = ["Angela MerKel met Merkel of IBM.", "", "WHO SAYS SO", "a Ǆ", "Élan e\u0301", ""]
+    windows = windows_of(wordpiece, texts, 16, mark_capitals=True)
+    marked = [
+        [
+            token
+            for token, mark in zip(
+                wordpiece.convert_ids_to_tokens(window.inputs["input_ids"]),
+                window.inputs["token_type_ids"],
+                strict=True,
+            )
+            if mark
+        ]
+        for window in windows
+    ]
+    # Pieces go by their own first letter; what is all in capitals, and what is special, is not marked.
+    assert marked[0] == ["angela", "mer", "##kel", "mer", "ibm"]
+    assert [windows[number].sample for number in range(6)] == list(range(6))
+    assert (marked[1], marked[2], marked[5]) == ([], [], [])
+    assert len(marked[3]) == 1
+    assert marked[4] == ["el"]
+
+
+@given(some=st.lists(any_text | st.text("aA b\n", max_size=20), min_size=1, max_size=4), data=st.data())
+def test_marks_of_capitals_are_those_of_each_text_in_all_its_windows(some: list[str], data: st.DataObject) -> None:
+    max_length = data.draw(st.integers(4, 9))
+    plain = windows_of(CHAR_TOKENIZER, some, max_length, 1)
+    marked = windows_of(CHAR_TOKENIZER, some, max_length, 1, mark_capitals=True)
+    for a, b in zip(plain, marked, strict=True):
+        text = some[b.sample]
+        has_small = any(unicodedata.category(character) == "Ll" for character in text)
+        expected = [
+            int(has_small and start < end and unicodedata.category(text[start]) in ("Lu", "Lt"))
+            for start, end in b.offsets.tolist()
+        ]
+        assert b.inputs["token_type_ids"].tolist() == expected
+        assert a.inputs["input_ids"].tolist() == b.inputs["input_ids"].tolist()
+        assert (a.sample, a.offsets.tolist(), a.sums) == (b.sample, b.offsets.tolist(), b.sums)

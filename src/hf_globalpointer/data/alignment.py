@@ -113,6 +113,7 @@ def encode_examples(
     word_aligned: bool = False,
     on_unaligned: OnUnaligned = "drop",
     max_span_length: int | None = None,
+    mark_capitals: bool = False,
 ) -> tuple[list[dict[str, Any]], AlignmentReport]:
     """Tokenize examples into features for training and evaluation, one for each window of a text.
 
@@ -132,6 +133,8 @@ def encode_examples(
             touches (two that then coincide and have the same label count once); `"error"`. One that every window
             cuts, or that has too many tokens, is dropped in any case but the last. All are in the report.
         max_span_length (`int`, *optional*): The most tokens of an entity; as in the model's configuration.
+        mark_capitals (`bool`, *optional*, defaults to `False`):
+            Whether `token_type_ids` are 1 where a capital letter begins a token; as in the model's configuration.
 
     Returns:
         The features, each with `input_ids`, `attention_mask`, ..., `span_token_mask` and `labels`, a list of
@@ -150,8 +153,9 @@ def encode_examples(
     aligner = _Aligner(label2id, on_unaligned, word_aligned, max_span_length)
     if examples:
         size = window_size(tokenizer, None, max_length, stride, max_span_length)
-        windows = chain.from_iterable(token_windows(tokenizer, [e.text for e in examples], *size, word_aligned))
-        for sample, group in groupby(windows, key=attrgetter("sample")):
+        texts = [example.text for example in examples]
+        windows = token_windows(tokenizer, texts, *size, word_aligned, mark_capitals=mark_capitals)
+        for sample, group in groupby(chain.from_iterable(windows), key=attrgetter("sample")):
             features += aligner.features(examples[sample], list(group))
     return features, aligner.report
 

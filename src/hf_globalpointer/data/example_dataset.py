@@ -26,7 +26,8 @@ class ExampleDataset(Dataset[dict[str, Any]]):
     joined texts are added, of two examples up to a window's length. Their lengths are drawn once, evenly; their
     examples anew in each epoch: neighbors in their document where ids show it (they end in numbers that count up, and
     are of more than one document), others at random where it ends. With `joined=1.0` an epoch has twice the tokens,
-    and takes about twice as long.
+    and takes about twice as long. Where the configuration says that capitals are marked, they are not in half of the
+    joined texts, so that the model also learns to read what is written without them.
 
     A data set for the Trainer, a `DataLoader` or whatever takes a sequence. What loads from it must set the epoch:
     Accelerate does so with samplers that do not count epochs themselves, and [`EpochCallback`] with all.
@@ -98,6 +99,10 @@ class ExampleDataset(Dataset[dict[str, Any]]):
         joined = [self._join(target, generator) for target in self._targets]
         # A window more, where tokens are others in the joined text, is left out: each text stays in its place.
         self._joined = [self._encode([example])[0][0] for example in joined]
+        if self._config.mark_capitals:
+            # A model that always sees capitals marked finds little where there are none.
+            for feature in self._joined[::2]:
+                feature["token_type_ids"] = [0] * len(feature["token_type_ids"])
 
     def _encode(self, examples: Sequence[Example]) -> Any:
         config = self._config
@@ -109,6 +114,7 @@ class ExampleDataset(Dataset[dict[str, Any]]):
             word_aligned=config.word_aligned,
             on_unaligned=self._on_unaligned,
             max_span_length=config.max_span_length,
+            mark_capitals=config.mark_capitals,
         )
 
     def _draw_targets(self, tokens: float) -> list[int]:

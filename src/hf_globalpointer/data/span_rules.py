@@ -1,4 +1,4 @@
-"""What the spans of a data set have in common: which may overlap, how long they are, how long their texts."""
+"""What texts of a data set have in common: which spans may overlap, how long both are, whether they have capitals."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ class SpanRules:
         num_nested (`int`): Those that lie inside another one or around one, or have the span of another.
         num_crossing (`int`): Those that overlap one though neither lies inside the other.
         longest (`int`): The tokens of the longest one.
+        hides_capitals (`bool`): Whether the texts have capitals that the tokenizer hides from the encoder.
     """
 
     overlap: Overlap
@@ -39,11 +40,13 @@ class SpanRules:
     num_nested: int
     num_crossing: int
     longest: int
+    hides_capitals: bool
 
     def apply(self, config: PreTrainedConfig) -> None:
         """Write the rules into the configuration of a model."""
         config.overlap, config.max_span_length = self.overlap, self.max_span_length
         config.max_length = self.max_length
+        config.mark_capitals = self.hides_capitals and config.has_segments()
 
     def summary(self) -> str:
         """One line for a log."""
@@ -54,7 +57,8 @@ class SpanRules:
         }[self.overlap]
         return (
             f'of {self.num_entities:,} entities {found}: overlap "{self.overlap}"; the longest has {self.longest} '
-            f"tokens: spans of at most {self.max_span_length}; windows of {self.max_length} tokens."
+            f"tokens: spans of at most {self.max_span_length}; windows of {self.max_length} tokens"
+            f"{', which hide capitals' if self.hides_capitals else ''}."
         )
 
 
@@ -67,6 +71,8 @@ def find_span_rules(
     - `max_span_length` is twice the tokens of the longest entity, and at least 16.
     - `max_length` is the tokens of all but the longest hundredth of the texts, at least 192 and four times
       `max_span_length`, and no more than tokenizer and encoder allow.
+    - `mark_capitals` is on where the tokenizer hides capitals that the texts have, and the encoder has a second kind
+      of `token_type_ids` to tell them by.
 
     Args:
         examples (`Iterable[Example]`): The training data.
@@ -93,4 +99,11 @@ def find_span_rules(
         num_nested=nested,
         num_crossing=crossing,
         longest=longest,
+        hides_capitals=_hides_capitals(tokenizer)
+        and any(example.text != example.text.lower() for example in examples),
     )
+
+
+def _hides_capitals(tokenizer: PreTrainedTokenizerBase) -> bool:
+    capital, small = tokenizer(["A", "a"], add_special_tokens=False)["input_ids"]
+    return bool(capital == small)

@@ -113,6 +113,10 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
             takes.
         word_aligned (`bool`, *optional*, defaults to `False`):
             Whether the model was trained on, and the pipeline gives, only spans that begin and end where words do.
+        mark_capitals (`bool`, *optional*, defaults to `False`):
+            Whether the encoder is told which tokens begin with a capital letter, which an uncased tokenizer hides
+            from it: their `token_type_ids` are 1. In a text without small letters none is marked. Training turns it
+            on where it helps: see [`find_span_rules`].
         labels (`Sequence[str]`, *optional*):
             Entity types in order; stored as `id2label` and `label2id`.
     """
@@ -132,6 +136,7 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
     max_span_length: int | None = None
     max_length: int | None = None
     word_aligned: bool = False
+    mark_capitals: bool = False
 
     # The type of plain encoder checkpoints that a new model may be started from.
     encoder_model_type: ClassVar[str | None] = None
@@ -175,6 +180,18 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {value}.")
+
+    def has_segments(self) -> bool:
+        """Whether the encoder tells tokens with `token_type_ids` of 1 from the others."""
+        number: int = self.get_text_config().to_dict().get("type_vocab_size", 0)
+        return number > 1
+
+    def validate_capitals(self) -> None:
+        """Capitals are marked by what the encoder reads."""
+        if self.mark_capitals and not self.has_segments():
+            raise ValueError(
+                "`mark_capitals` tells an encoder of capitals by `token_type_ids`, and this one knows none but 0."
+            )
 
     def validate_thresholds(self) -> None:
         """Thresholds are probabilities of known labels."""

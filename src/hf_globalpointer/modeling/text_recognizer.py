@@ -205,10 +205,10 @@ class TextRecognizer(ABC):
     def windows(self, documents: Sequence[Document], options: Options = Options()) -> list[TokenWindow]:
         """Tokenize documents into windows."""
         aligned = self.settings.word_aligned if options.word_aligned is None else options.word_aligned
+        capitals = self.settings.mark_capitals
         texts, words = zip(*documents, strict=True)
-        return list(
-            chain.from_iterable(token_windows(self.tokenizer, texts, *self.window_size(options), aligned, words))
-        )
+        batches = token_windows(self.tokenizer, texts, *self.window_size(options), aligned, words, capitals)
+        return list(chain.from_iterable(batches))
 
     def find_spans(
         self,

@@ -9,7 +9,16 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .words import MARK, WHITESPACE, boundaries_of_kinds, character_kinds, sentence_ends, word_boundaries
+from .words import (
+    CAPITAL,
+    MARK,
+    SMALL,
+    WHITESPACE,
+    boundaries_of_kinds,
+    character_kinds,
+    sentence_ends,
+    word_boundaries,
+)
 
 
 Integers = NDArray[np.int64]
@@ -117,6 +126,7 @@ def token_windows(
     stride: int,
     word_aligned: bool = False,
     words: Sequence[Sequence[tuple[int, int]] | None] | None = None,
+    mark_capitals: bool = False,
 ) -> Iterator[list[TokenWindow]]:
     """Tokenize texts into windows of at most `max_length` tokens; a longer text continues in the next window.
 
@@ -130,6 +140,9 @@ def token_windows(
         word_aligned (`bool`, *optional*, defaults to `False`): Whether spans start and end only where words do.
         words (`Sequence`, *optional*):
             For each text, start and end of its words, or None for those of [`word_boundaries`].
+        mark_capitals (`bool`, *optional*, defaults to `False`):
+            Whether `token_type_ids` are 1 for tokens that begin with a capital letter; in a text without small
+            letters, where capitals tell nothing, none is.
 
     Yields:
         `list[TokenWindow]`: The windows of the next few texts; at least one for each text.
@@ -142,7 +155,7 @@ def token_windows(
     documents = enumerate(zip(texts, words or [None] * len(texts), strict=True))
     for batch in batches_by_characters(documents, len(texts), _BATCH_CHARACTERS, lambda document: len(document[1][0])):
         windows: list[TokenWindow] = []
-        for window, num_before in _tokenize(tokenizer, batch, word_aligned):
+        for window, num_before in _tokenize(tokenizer, batch, word_aligned, mark_capitals):
             if len(window.offsets) <= max_length:
                 windows.append(window)
             else:
@@ -337,7 +350,7 @@ def _split(
 
 
 def _tokenize(
-    tokenizer: Tokenizer, documents: Sequence[_Document], word_aligned: bool
+    tokenizer: Tokenizer, documents: Sequence[_Document], word_aligned: bool, mark_capitals: bool
 ) -> Iterator[tuple[TokenWindow, int]]:
     """Tokenize texts, each into one window of any length.
 
@@ -362,6 +375,8 @@ def _tokenize(
     flat = np.fromiter(chain.from_iterable(chain.from_iterable(raw_offsets)), np.int64)
     offsets = trim_offsets(kinds, flat.reshape(-1, 2) + shift)
     is_edge = offsets[:, 0] < offsets[:, 1]
+    if mark_capitals:
+        inputs["token_type_ids"] = (is_edge & _capitals(kinds, text_starts)[offsets[:, 0]]).astype(np.int32)
     if word_aligned:
         is_boundary = np.tile(boundaries_of_kinds(kinds), (2, 1))
         for start, text, given in zip(text_starts, texts, words, strict=True):
@@ -373,3 +388,17 @@ def _tokenize(
         own = {name: values[start:end] for name, values in inputs.items()}
         window = TokenWindow(sample, own, offsets[start:end], mask[..., start:end], _ALL_SPANS)
         yield window, [*special, 0].index(0)
+
+
+def _capitals(kinds: NDArray[np.uint8], text_starts: Sequence[int]) -> NDArray[np.bool_]:
+    """Where capital letters are, `(characters + 1,)`, but in texts without small letters.
+
+    Args:
+        kinds (`np.ndarray` of shape `(characters,)`): What the characters of all texts are.
+        text_starts (`Sequence[int]`): Where each text starts.
+    """
+    kinds = np.append(kinds, 0)
+    has_small = np.logical_or.reduceat(kinds & SMALL != 0, text_starts)
+    capitals: NDArray[np.bool_] = kinds & CAPITAL != 0
+    capitals &= np.repeat(has_small, np.diff([*text_starts, len(kinds)]))
+    return capitals

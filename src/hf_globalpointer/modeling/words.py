@@ -23,14 +23,14 @@ _SENTENCE_END = re.compile(
 _LINE_END = re.compile(r"(?<!\s)\s*[\n\r\u2028\u2029]")
 
 # What a character can be; LETTER is what a word goes on from.
-WHITESPACE, MARK, LETTER, JOINER = 1, 2, 4, 8
-_KNOWN = 16
+WHITESPACE, MARK, LETTER, JOINER, CAPITAL, SMALL = 1, 2, 4, 8, 16, 32
+_KNOWN = 64
 # What each code point is, filled in as characters are met.
 _kinds = np.zeros(sys.maxunicode + 1, dtype=np.uint8)
 
 
 def character_kinds(text: str) -> NDArray[np.uint8]:
-    """What each character of a text is: `(len(text),)`, a sum of `WHITESPACE`, `MARK`, `LETTER` and `JOINER`."""
+    """What each character of a text is: `(len(text),)`, a sum of `WHITESPACE`, `MARK`, ..., `SMALL`."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     kinds = _kinds.take(codes)
     if kinds.size and not kinds.min():
@@ -87,6 +87,13 @@ def sentence_ends(text: str) -> NDArray[np.bool_]:
 
 def _kind(character: str) -> int:
     letter = (character.isalnum() or character == "_") and not is_unspaced(character)
-    mark = unicodedata.category(character).startswith("M") or is_among(character, _HANGUL_LATER)
-    kinds = {WHITESPACE: character.isspace(), MARK: mark, LETTER: letter, JOINER: character in "\u200c\u200d"}
+    category = unicodedata.category(character)
+    kinds = {
+        WHITESPACE: character.isspace(),
+        MARK: category.startswith("M") or is_among(character, _HANGUL_LATER),
+        LETTER: letter,
+        JOINER: character in "\u200c\u200d",
+        CAPITAL: category in ("Lu", "Lt"),
+        SMALL: category == "Ll",
+    }
     return _KNOWN | sum(kind for kind, is_such in kinds.items() if is_such)

@@ -22,6 +22,7 @@ RULES = (
     "max_span_length",
     "max_length",
     "word_aligned",
+    "mark_capitals",
 )
 
 
@@ -53,7 +54,7 @@ class ExportSettings:
         dtype (`str`): The type to compute in, `"float32"` or `"bfloat16"`, the latter where the processor has it.
         quantized (`str`, *optional*): `"int8"`, or nothing.
         id2label (`dict[int, str]`): Labels by id.
-        score_threshold (`float`): As in the model's configuration, like the next seven.
+        score_threshold (`float`): As in the model's configuration, like the next eight.
         thresholds (`dict[str, float]`, *optional*): The probability of each label above which a span is predicted.
         calibration (`dict[str, list[float]]`, *optional*): Scale and shift that make scores of a label probabilities.
         overlap (`str`): Which entities may go together.
@@ -61,6 +62,7 @@ class ExportSettings:
         max_span_length (`int`, *optional*): The most tokens of a span.
         max_length (`int`, *optional*): The tokens of a window.
         word_aligned (`bool`): Whether entities begin and end where words do.
+        mark_capitals (`bool`): Whether the graph is told of capitals by `token_type_ids`.
         inputs (`list[str]`): What the graph takes.
         max_positions (`int`, *optional*): The most tokens that the encoder has positions for.
         model_max_length (`int`): The most tokens that the tokenizer allows.
@@ -80,6 +82,7 @@ class ExportSettings:
     max_span_length: int | None
     max_length: int | None
     word_aligned: bool
+    mark_capitals: bool
     inputs: list[str]
     max_positions: int | None
     model_max_length: int
@@ -101,8 +104,8 @@ class ExportSettings:
             )
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            # What was exported before there was a calibration has none.
-            given = {"calibration": None} | content["settings"]
+            # What was exported before there were these has none.
+            given = {"calibration": None, "mark_capitals": False} | content["settings"]
             values = {field.name: given[field.name] for field in fields(cls)}
             id2label = {int(index): label for index, label in values["id2label"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
