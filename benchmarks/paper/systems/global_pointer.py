@@ -17,8 +17,12 @@ HEADS = {
     "efficient-global-pointer-eq6": ("efficient", {"span_representation": "hidden"}),
     "global-pointer": ("full", {}),
 }
-# The paper's setting: no rules of the data, no joined texts.
-PLAIN: dict[str, Any] = {"joined": 0.0, "overlap": "all", "config_overrides": {"max_span_length": None}}
+# The paper's setting: no rules of the data, no joined texts, and nothing of capitals that the tokenizer hides.
+PLAIN: dict[str, Any] = {
+    "joined": 0.0,
+    "overlap": "all",
+    "config_overrides": {"max_span_length": None, "mark_capitals": False},
+}
 ABLATIONS: dict[str | None, dict[str, Any]] = {
     "no-rope": {"use_rope": False},
     "bce": {"span_loss": "bce"},
