@@ -335,7 +335,7 @@ def trained(request: pytest.FixtureRequest, toy_data: Path, toy_encoder: Path) -
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """The pipeline of a tiny efficient model, and its folder for ONNX Runtime."""
     rules = {"thresholds": {LABELS[1]: 0.4}, "calibration": {LABELS[0]: [0.7, -0.1]}}
-    pipe = make_pipeline("efficient", score_threshold=0.25, **rules)
+    pipe = make_pipeline("efficient", score_threshold=0.25, mark_capitals=True, **rules)
     folder = tmp_path_factory.mktemp("exported") / "model"
     export_model(pipe, folder, examples=examples_for(pipe))
     return pipe, folder

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ def test_the_app_is_served_until_it_is_interrupted(checkpoint: Path, free_port: 
         stdout=subprocess.DEVNULL,
         text=True,
         env={**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
+        # What runs in the background of a script is started deaf to it.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stderr
         url = f"http://127.0.0.1:{free_port}/"

@@ -93,19 +93,18 @@ def check_same(pipe: GlobalPointerNerPipeline, recognizer: Recognizer) -> None:
 def test_a_folder_from_before_capitals_were_marked_loads(exported: Exported, tmp_path: Path) -> None:
     folder = shutil.copytree(exported[1], tmp_path / "old")
     content = json.loads((folder / "export.json").read_text())
-    assert content["settings"].pop("mark_capitals") is False
+    assert content["settings"].pop("mark_capitals") is True
     (folder / "export.json").write_text(json.dumps(content))
     assert Recognizer(folder).settings.mark_capitals is False
 
 
-def test_capitals_are_marked_there_too(tmp_path: Path) -> None:
+def test_capitals_are_marked_there_too(exported: Exported) -> None:
     """The tokenizer of characters gives no segment ids of its own."""
-    pipe = make_pipeline(mark_capitals=True)
-    export_model(pipe, tmp_path / "out", "onnx")
+    pipe, folder = exported
     texts = [text.title() for text in random_texts(24)]
     expected, unmarked = pipe(texts, threshold=0.02), pipe([text.lower() for text in texts], threshold=0.02)
     assert [[e["score"] for e in each] for each in expected] != [[e["score"] for e in each] for each in unmarked]
-    found = Recognizer(tmp_path / "out")(texts, threshold=0.02)
+    found = Recognizer(folder)(texts, threshold=0.02)
     for ours, theirs in zip(found, expected, strict=True):
         assert [(e["start"], e["end"], e["entity_group"]) for e in ours] == [
             (e["start"], e["end"], e["entity_group"]) for e in theirs
