@@ -23,7 +23,6 @@ from functools import partial
 from importlib.util import find_spec
 from itertools import pairwise
 from multiprocessing import get_context
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -234,15 +233,12 @@ LEVERS = {
     "head: full": Lever({"head": "full"}),
     "encoder rate 2e-4": Lever({"encoder_lr": 2e-4}),
     "encoder rate 3e-4": Lever({"encoder_lr": 3e-4}),
-    "encoder rate 5e-4": Lever({"encoder_lr": 5e-4}),
-    "head rate 3e-3": Lever({"head_lr": 3e-3}),
     "rates 2e-4, 3e-3": Lever({"encoder_lr": 2e-4, "head_lr": 3e-3}),
     "capitals not marked": Lever({"config_overrides": {"mark_capitals": False}}),
     "capitals marked": Lever({"config_overrides": {"mark_capitals": True}}),
     "replaced mentions": Lever(change=replaced_mentions),
     "FGM": Lever(change=attribute(fine_tuning, "GlobalPointerTrainer", FgmTrainer)),
     "LSTM": Lever(change=lstm),
-    "mean of 2 layers": Lever(change=mean_of_last(2)),
     "mean of 4 layers": Lever(change=mean_of_last(4)),
     "boundary smoothing 0.1": Lever(change=losses(smoothing=0.1)),
     "near misses x 2": Lever(change=losses(misses=2.0)),
@@ -296,17 +292,23 @@ def points(runs: Sequence[dict[str, Any]], base: Sequence[dict[str, Any]], name:
     return f"{statistics.mean(found):+.1f}" if found else ""
 
 
+def setting(line: dict[str, Any]) -> tuple[Any, ...]:
+    """What runs that are compared have in common: data, how much of them, and the options of all."""
+    return line["data"], line["part"], json.dumps(line["options"])
+
+
 def table(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row for each lever, against the defaults with the same options and seeds."""
-    groups: dict[tuple[str, str], dict[str, dict[int, Any]]] = defaultdict(lambda: defaultdict(dict))
+    groups: dict[tuple[Any, ...], dict[str, dict[int, Any]]] = defaultdict(lambda: defaultdict(dict))
     for line in lines:
-        groups[line["data"], json.dumps(line["options"])][line["lever"]][line["seed"]] = line
+        groups[setting(line)][line["lever"]][line["seed"]] = line
     rows = []
-    for (data, options), by_lever in groups.items():
+    for (data, part, options), by_lever in groups.items():
         for lever, by_seed in by_lever.items():
             seeds = sorted(by_seed.keys() & by_lever[PLAIN].keys())
             runs, base = ([made[seed] for seed in seeds] for made in (by_seed, by_lever[PLAIN]))
-            row = {"data": data, "options of all": options, "lever": lever, "seeds": len(seeds)}
+            row = {"data": data, "examples": part or "all", "options of all": options}
+            row |= {"lever": lever, "seeds": len(seeds)}
             row["dev F1"] = f"{statistics.mean(run['f1']['dev'] for run in by_seed.values()):.4f}"
             if lever != PLAIN:
                 row |= {name: points(runs, base, name) for name in ("dev", *TWINS)}
@@ -329,10 +331,9 @@ def main() -> None:
     arguments = parser.parse_args()
     file = arguments.results
     lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    key = itemgetter("data", "lever", "seed")
-    made = {(*key(line), json.dumps(line["options"])) for line in lines}
-    wanted = [(arguments.data, lever, seed) for seed in arguments.seeds for lever in arguments.levers]
-    wanted = [each for each in wanted if (*each, json.dumps(arguments.options)) not in made]
+    made = {(line["lever"], line["seed"]) for line in lines if setting(line) == setting(vars(arguments))}
+    named = [(lever, seed) for seed in arguments.seeds for lever in arguments.levers]
+    wanted = [(arguments.data, *each) for each in named if each not in made]
     with ProcessPoolExecutor(arguments.lanes, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         more = (arguments.train, arguments.dev, arguments.part, arguments.options)
         for future in as_completed([pool.submit(run, *each, *more) for each in wanted]):

@@ -110,7 +110,8 @@ def main() -> None:
     # Processes would wait for the gradients of what the loss does not depend on.
     freeze_unused(model)
     config = model.config
-    # Which entities may overlap, how long they are, and in what windows texts are read: as the training data have it.
+    # Which entities may overlap, how long they are, in what windows texts are read, and whether capitals are marked:
+    # as the training data have it.
     rules = find_span_rules(examples["train"], tokenizer, model.max_positions())
     rules.apply(config)
     if training_args.should_save:
@@ -119,7 +120,8 @@ def main() -> None:
         check_output_folder(training_args.output_dir, needed, resume=args.resume)
         # What a run that is resumed must have begun with.
         settings = {name: value for name, value in asdict(args).items() if name not in ("resume", "patience")}
-        settings |= {"labels": labels, **{name: getattr(training_args, name) for name in WEIGHTS_DEPEND_ON}}
+        settings |= {"labels": labels, "mark_capitals": config.mark_capitals}
+        settings |= {name: getattr(training_args, name) for name in WEIGHTS_DEPEND_ON}
         settings |= {f"{split}_sha256": data_digest(texts) for split, texts in examples.items()}
         begin_run(training_args.output_dir, settings, resume=args.resume)
 

@@ -108,16 +108,18 @@ def main() -> None:
     model_class = {"efficient": EncoderForEfficientGlobalPointer, "full": EncoderForGlobalPointer}[args.head]
     model = model_class.from_encoder_pretrained(args.encoder, labels=labels)
     freeze_unused(model)  # processes would wait for gradients of what the loss does not depend on
+    # Which entities may overlap, how long they are, in what windows texts are read, and whether capitals are marked.
+    rules = find_span_rules(examples["train"], tokenizer, model.max_positions())
+    rules.apply(model.config)
     # What a run that is resumed must have begun with.
     settings = {name: value for name, value in vars(args).items() if name not in ("output_dir", "resume", "report_to")}
     digests = {f"{split}_sha256": data_digest(texts) for split, texts in examples.items()}
-    settings |= {"labels": labels, "processes": accelerator.num_processes, **digests}
+    settings |= {"labels": labels, "mark_capitals": model.config.mark_capitals}
+    settings |= {"processes": accelerator.num_processes, **digests}
     if accelerator.is_main_process:
         check_output_folder(args.output_dir, checkpoint_bytes(model, 3), resume=args.resume)
         begin_run(args.output_dir, settings, resume=args.resume)
 
-    rules = find_span_rules(examples["train"], tokenizer, model.max_positions())
-    rules.apply(model.config)  # which entities may overlap, how long they are, in what windows texts are read
     accelerator.print(f"Rules of the data: {rules.summary()}")
     collator = DataCollatorForGlobalPointer(tokenizer)
     loaders, metrics, sets = {}, {}, {}

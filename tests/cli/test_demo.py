@@ -21,7 +21,7 @@ def test_the_app_is_served_until_it_is_interrupted(checkpoint: Path, free_port: 
         stdout=subprocess.DEVNULL,
         text=True,
         env={**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
-        # What runs in the background of a script is started deaf to it.
+        # What a script runs in the background ignores SIGINT, and so would the app.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stderr

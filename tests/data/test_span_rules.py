@@ -74,6 +74,10 @@ def test_windows_hold_nearly_all_texts_as_far_as_the_encoder_goes(char_tokenizer
         ("ada left", False, 2, False),
         ("Ada left", True, 2, False),
         ("Ada left", False, 1, False),
+        # Where all is in capitals, none is marked.
+        ("ADA LEFT", False, 2, False),
+        # What cannot be tokenized is replaced.
+        ("Ada \ud800", False, 2, True),
     ],
 )
 def test_capitals_are_marked_where_the_tokenizer_hides_them(
@@ -83,7 +87,7 @@ def test_capitals_are_marked_where_the_tokenizer_hides_them(
         char_tokenizer.add_tokens(["A"])
         char_tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
     rules = find_span_rules([example(text, (0, 3))], char_tokenizer)
-    assert rules.hides_capitals == (text == "Ada left" and not is_cased)
+    assert rules.hides_capitals == (text.startswith("Ada") and not is_cased)
     assert ("hide capitals" in rules.summary()) == rules.hides_capitals
     for config in (
         BertEfficientGlobalPointerConfig(labels=["x"], type_vocab_size=segments),
@@ -92,9 +96,11 @@ def test_capitals_are_marked_where_the_tokenizer_hides_them(
         rules.apply(config)
         config.validate()
         assert config.mark_capitals == marked
-    config = EncoderEfficientGlobalPointerConfig(labels=["x"], encoder_config=DistilBertConfig())
-    rules.apply(config)
-    assert not config.mark_capitals
+    # The leftover of a file.
+    for encoder_config in (DistilBertConfig(), DistilBertConfig(type_vocab_size=2)):
+        config = EncoderEfficientGlobalPointerConfig(labels=["x"], encoder_config=encoder_config)
+        rules.apply(config)
+        assert not config.mark_capitals
 
 
 def test_overlaps_are_those_of_pairs_of_characters() -> None:

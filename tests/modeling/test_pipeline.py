@@ -560,8 +560,9 @@ def test_capitals_are_marked_where_the_model_says_so(pipe: GlobalPointerNerPipel
     with torch.no_grad():
         expected = pipe.model(**inputs).logits[0, :, 1:-1, 1:-1]
     found = pipe(text, threshold=1e-6, overlap="all")
-    assert len(found) == expected.shape[0] * 45
-    assert max(e["score"] for e in found) == pytest.approx(expected.sigmoid().max().item())
+    start, end = torch.triu_indices(9, 9)
+    scores = expected[:, start, end].sigmoid().flatten()
+    assert sorted(e["score"] for e in found) == pytest.approx(sorted(scores.tolist()))
     assert as_dict(pipe(text)) != pytest.approx(as_dict(pipe(text.lower())))
 
 

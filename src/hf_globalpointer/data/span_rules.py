@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
+from operator import eq
 
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from ..modeling.span_decoding import Overlap
 from ..modeling.token_windows import max_tokens
+from ..modeling.words import CAPITAL, SMALL, character_kinds
 from .alignment import encode_examples
 from .examples import Example
 from .statistics import find_overlaps
@@ -99,11 +102,22 @@ def find_span_rules(
         num_nested=nested,
         num_crossing=crossing,
         longest=longest,
-        hides_capitals=_hides_capitals(tokenizer)
-        and any(example.text != example.text.lower() for example in examples),
+        hides_capitals=_hides_capitals(examples, tokenizer, limit),
     )
 
 
-def _hides_capitals(tokenizer: PreTrainedTokenizerBase) -> bool:
-    capital, small = tokenizer(["A", "a"], add_special_tokens=False)["input_ids"]
-    return bool(capital == small)
+def _hides_capitals(examples: Iterable[Example], tokenizer: PreTrainedTokenizerBase, limit: int) -> bool:
+    """Whether most texts with capitals and small letters, of the first hundred, are the same tokens in lower case."""
+    mixed = list(islice((example.text for example in examples if _has_both_cases(example.text)), 100))
+    as_they_are, lowered = (
+        [feature["input_ids"] for feature in encode_examples(map(Example, texts), tokenizer, {}, limit)[0]]
+        for texts in (mixed, [text.lower() for text in mixed])
+    )
+    # A few letters are two in lower case, and special tokens in a text are none then.
+    num_same: int = sum(map(eq, as_they_are, lowered))
+    return 2 * num_same > len(as_they_are)
+
+
+def _has_both_cases(text: str) -> bool:
+    kinds = character_kinds(text)
+    return bool((kinds & CAPITAL).any() and (kinds & SMALL).any())

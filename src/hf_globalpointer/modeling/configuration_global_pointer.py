@@ -4,6 +4,7 @@ import copy
 import math
 import os
 from collections.abc import Collection, Mapping, Sequence, Set
+from dataclasses import fields
 from typing import Any, ClassVar, Literal, Self
 
 from huggingface_hub.dataclasses import strict
@@ -183,8 +184,10 @@ class GlobalPointerConfigMixin(PreTrainedConfig):
 
     def has_segments(self) -> bool:
         """Whether the encoder tells tokens with `token_type_ids` of 1 from the others."""
-        number: int = self.get_text_config().to_dict().get("type_vocab_size", 0)
-        return number > 1
+        config = self.get_text_config()
+        # In the file of another encoder it may be a leftover, which nothing reads.
+        is_read = "type_vocab_size" in {field.name for field in fields(config)}
+        return is_read and (config.type_vocab_size or 0) > 1
 
     def validate_capitals(self) -> None:
         """Capitals are marked by what the encoder reads."""

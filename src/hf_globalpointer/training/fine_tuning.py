@@ -213,7 +213,7 @@ def _settings(
         **options,
         "epochs": options["epochs"] or default_epochs(steps),
         "encoder_lr": options["encoder_lr"] or default_encoder_lr(config.hidden_size),
-        **{name: getattr(config, name) for name in ("overlap", "max_span_length", "max_length")},
+        **{name: getattr(config, name) for name in ("overlap", "max_span_length", "max_length", "mark_capitals")},
         **{f"{name}_sha256": data_digest(examples) for name, examples in splits.items()},
     }
     logger.info(f"Epochs: {settings['epochs']}, steps in each: {steps}; peak learning rates: {_rates(settings)}.")
