@@ -108,9 +108,8 @@ def main() -> None:
     model_class = {"efficient": EncoderForEfficientGlobalPointer, "full": EncoderForGlobalPointer}[args.head]
     model = model_class.from_encoder_pretrained(args.encoder, labels=labels)
     freeze_unused(model)  # processes would wait for gradients of what the loss does not depend on
-    # Which entities may overlap, how long they are, in what windows texts are read, and whether capitals are marked.
     rules = find_span_rules(examples["train"], tokenizer, model.max_positions())
-    rules.apply(model.config)
+    rules.apply(model.config)  # which entities may overlap, how long they and windows are, whether capitals are marked
     # What a run that is resumed must have begun with.
     settings = {name: value for name, value in vars(args).items() if name not in ("output_dir", "resume", "report_to")}
     digests = {f"{split}_sha256": data_digest(texts) for split, texts in examples.items()}
